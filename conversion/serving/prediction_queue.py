@@ -92,7 +92,7 @@ class PredictionQueue:
             if self.is_closed:
                 raise RequestRefused(STOPS, 503)
             mine = len(self.clients.get(client, ()))
-            if len(self) >= self.max_waiting or mine >= max(1, self.max_waiting * CLIENTS_SHARE):
+            if len(self) >= self.max_waiting or mine >= self.max_waiting * CLIENTS_SHARE:
                 raise ServerBusy(f"{len(self)} requests wait, {mine} of them this client's; ask again in a moment.")
             waiting = Waiting(request, group)
             self.clients.setdefault(client, deque()).append(waiting)

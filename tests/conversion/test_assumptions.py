@@ -71,6 +71,7 @@ NAMES = {
     "openvla-7b+bridge_orig+b16+lr-2e-05+lora-r32+dropout-0.0--note--image_aug": (True, "read (--image_aug"),
     "my_run--image_aug--10000_chkpt": (True, "read (--image_aug"),
     f"{OFT}--parallel_dec--150000_chkpt": (False, "read (no --image_aug"),
+    "openvla-7b+bridge_orig+b16+lr-2e-05+lora-r32+dropout-0.0": (False, "read (no --image_aug"),
     "run": (False, "assumed"),
     "openvla-7b-oft-finetuned-libero-spatial": (False, "assumed"),
 }

@@ -83,6 +83,13 @@ def test_the_folder_has_its_name_only_when_everything_is_in_it(tmp_path):
     assert names(output) == ["config.json"] and names(tmp_path / "deep") == ["out"]
 
 
+def test_an_output_that_may_not_be_replaced_is_refused_before_anything_is_done(tmp_path):
+    write_old(tmp_path / "out")
+    with pytest.raises(ConversionError, match="not empty"), output_folder(tmp_path / "out", overwrite=False):
+        pytest.fail("hours of work begin here")
+    assert names(tmp_path) == ["out"]
+
+
 def test_an_error_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError), output_folder(tmp_path / "out", overwrite=False) as folder:
         (folder / "config.json").write_text("{}")

@@ -56,3 +56,32 @@ def test_a_size_is_known_where_all_datasets_have_it():
     assert statistics_size(STATISTICS, "action") == 2
     assert statistics_size(STATISTICS | longer, "action") is None
     assert statistics_size(STATISTICS, "proprio") is None
+
+
+@pytest.mark.parametrize("value", [0, False, ""])
+def test_what_is_nothing_is_known_as_well_as_anything_else(value):
+    """A seed of 0, or a crop that is switched off."""
+    settings = Settings()
+    settings.know("read", value, "read", "config.json")
+    settings.assume("assumed", value, "default")
+    settings.suppose("read", 9, "published code has it", None)
+    settings.suppose("assumed", 9, "published code has it", None)
+    settings.require("read", "--read")
+    assert settings.fields == {"read": value, "assumed": value} and len(settings.facts) == 2
+    with pytest.raises(ConversionError, match=f"read is 9 by --read, but {value!r} by what was read"):
+        settings.settle("read", 9, "--read")
+
+
+def test_statistics_of_training_data_are_a_field_and_a_fact_where_there_are_any(tmp_path):
+    keys = dict.fromkeys(("second", "first"), STATISTICS["a"])
+    (tmp_path / "dataset_statistics.json").write_text(json.dumps(keys))
+    (tmp_path / "given.json").write_text(json.dumps(STATISTICS))
+    (tmp_path / "empty").mkdir()
+    for file, folder, wanted, facts in (
+        (None, tmp_path, keys, [["first", "second"]]),
+        (tmp_path / "given.json", tmp_path, STATISTICS, [["a"]]),
+        (None, tmp_path / "empty", {}, []),
+    ):
+        settings = Settings(fields={"norm_stats": {"former": {}}})
+        assert settings.add_statistics(file, [folder]) == settings.fields["norm_stats"] == wanted
+        assert [fact.value for fact in settings.facts] == facts

@@ -535,4 +535,14 @@ MUTANTS = [
             "a_named_tokenizer_that_cannot_travel_is_refused",
         ),
     ),
+    *planted(
+        "conversion/cogvla/run_names.py",
+        ASSUMPTIONS,
+        (
+            "names-of-runs-with-large-batches",
+            r'r"\+b\d+\+lr-"',
+            r'r"\+b\d\+lr-"',
+            "the_crop_is_read_from_the_runs_name_or_assumed_aloud",
+        ),
+    ),
 ]

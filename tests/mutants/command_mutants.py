@@ -367,4 +367,36 @@ MUTANTS = [
             "what_cannot_be_served_is_refused_before_weights_are_read",
         ),
     ),
+    *planted(
+        "conversion/commands/serve.py",
+        "tests/conversion/serving/test_serve_command.py",
+        (
+            "whole-chunks-are-refused",
+            "steps > (most or 0)",
+            "steps >= (most or 0)",
+            "as_many_actions_of_a_chunk_are_executed_as_it_has_at_most",
+        ),
+    ),
+    *planted(
+        "conversion/commands/stats.py",
+        "tests/training/test_statistics.py",
+        (
+            "anything-with-one-dataset-of-actions-is-replaced",
+            "return all(isinstance(part, dict) and",
+            "return any(isinstance(part, dict) and",
+            "a_file_is_of_statistics_where_each_of_its_datasets_has_actions",
+        ),
+        (
+            "all-rows-are-a-sample",
+            "len(frames) > arguments.exact_rows",
+            "len(frames) >= arguments.exact_rows",
+            "columns_name_and_sample_size_can_be_given",
+        ),
+        (
+            "names-of-a-dataset-are-not-recorded",
+            "        record_names(statistics, folder, columns)\n",
+            "",
+            "the_command_records_the_names_of_the_dataset",
+        ),
+    ),
 ]

@@ -162,4 +162,48 @@ MUTANTS = [
             "a_checkpoint_of_ours_that_is_quantised_takes_no_settings",
         ),
     ),
+    *planted(
+        "conversion/settings.py",
+        "tests/conversion/test_settings.py",
+        (
+            "nothing-is-not-known",
+            "if known is not None and known != value:",
+            "if known and known != value:",
+            "what_is_nothing_is_known_as_well_as_anything_else",
+        ),
+        (
+            "given-statistics-are-ignored",
+            "read_statistics(file, folders)",
+            "read_statistics(None, folders)",
+            "statistics_of_training_data_are_a_field_and_a_fact_where_there_are_any",
+        ),
+        (
+            "statistics-of-before-stay",
+            'self.fields["norm_stats"] = statistics',
+            'self.fields.setdefault("norm_stats", statistics)',
+            "statistics_of_training_data_are_a_field_and_a_fact_where_there_are_any",
+        ),
+    ),
+    *planted(
+        "conversion/source_folder.py",
+        "tests/conversion/folders/test_wrong_folders.py",
+        (
+            "revisions-are-ignored",
+            "revision=revision, allow_patterns",
+            "revision=None, allow_patterns",
+            "of_a_repository_is_fetched_what_is_asked_for_at_the_revision",
+        ),
+        (
+            "everything-is-not-all",
+            "None if everything else PATTERNS",
+            "PATTERNS if everything else PATTERNS",
+            "of_a_repository_is_fetched_what_is_asked_for_at_the_revision",
+        ),
+        (
+            "side-files-stay-on-the-hub",
+            '"*.bin", "*.pt", ',
+            '"*.bin", ',
+            "tests/conversion/files/test_file_kinds.py::test_of_a_run_weights_adapter_and_side_files_are_fetched",
+        ),
+    ),
 ]

@@ -11,6 +11,10 @@ INSPECT = "tests/conversion/inspection/test_inspect_checkpoint.py"
 DATA = "tests/conversion/datasets/test_data_convert.py"
 STATISTICS = "tests/training/test_statistics.py"
 
+PANEL_WORDS = "tests/conversion/predictions/test_panel_words.py"
+DRAWN_PANELS = "tests/conversion/predictions/test_drawn_panels.py"
+ACTION_PLOT = "tests/conversion/predictions/test_action_plot.py"
+
 MUTANTS = [
     *planted(
         "conversion/predictions/robot_evaluation.py",
@@ -540,6 +544,158 @@ MUTANTS = [
             "wanted = end + (start or 8)",
             "wanted = end + 8",
             "a_file_that_is_cut_off_is_odd_and_no_failure",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/dimensions.py",
+        PANEL_WORDS,
+        (
+            "two-arms-as-one",
+            "if count == len(NAMES) else",
+            "if count >= len(NAMES) else",
+            "seven_dimensions_are_those_of_an_arm_and_others_have_numbers",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/patch_attention.py",
+        PANEL_WORDS,
+        (
+            "attention-to-the-first-tokens",
+            "[..., -num_tokens - patches : -num_tokens]",
+            "[..., :patches]",
+            "attention_is_the_share_that_learned_tokens_give_to_patches_as_the_mean_of_heads",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/recorded_calls.py",
+        "tests/conversion/predictions/test_recorded_calls.py",
+        (
+            "hooks-stay",
+            "hooks.callback(watch(module, read, found[name]).remove)",
+            "watch(module, read, found[name])",
+            "calls_are_read_with_their_arguments_and_outputs_in_order_until_the_block_ends",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/prediction_plot.py",
+        PANEL_WORDS,
+        (
+            "pictures-by-the-first-statistics",
+            'asked.options.get("unnorm_key"))["action"]',
+            'None)["action"]',
+            "ranges_and_steps_are_those_that_were_asked_for",
+        ),
+        (
+            "panels-in-each-others-places",
+            "zip(panels, areas[1:], strict=True)",
+            "zip(panels[::-1], areas[1:], strict=True)",
+            "each_panel_is_as_high_as_it_says_under_a_title_of_few_lines",
+        ),
+        (
+            "pictures-without-grounding",
+            "    if trace.grounding is not None:",
+            "    if False:",
+            "a_picture_has_a_panel_for_all_that_a_trace_has_and_none_else",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/view_panels.py",
+        DRAWN_PANELS,
+        (
+            "maps-of-the-first-view",
+            "patch_map.values[row], max",
+            "patch_map.values[0], max",
+            "maps_lie_over_their_own_views_on_one_scale_from_zero_to_the_largest",
+        ),
+        (
+            "maps-upside-down",
+            "place = (-0.5, width - 0.5, height - 0.5, -0.5)",
+            "place = (-0.5, width - 0.5, -0.5, height - 0.5)",
+            "maps_lie_over_their_own_views_on_one_scale_from_zero_to_the_largest",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/shown_views.py",
+        DRAWN_PANELS,
+        (
+            "bright-pixels-turn-black",
+            " + mean).clip(0, 1)",
+            " + mean)",
+            "pixels_that_a_model_reads_are_shown_as_the_picture_that_they_were_made_of",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/flow_options.py",
+        "tests/conversion/predictions/test_flow_options.py",
+        (
+            "spacings-are-solvers",
+            "choices=ODE_CHOICES[name]",
+            'choices=ODE_CHOICES["ode_solver"]',
+            "a_command_reads_what_a_flow_can_be_and_nothing_else",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/action_plot.py",
+        ACTION_PLOT,
+        (
+            "as-many-episodes-beside-two-blocks",
+            "[: episodes if blocks == 1 else 1]",
+            "[:episodes]",
+            "panels_stand_side_by_side_in_two_blocks_of_one_episode_where_there_are_many",
+        ),
+        (
+            "switches-at-frames-beside-seconds",
+            "actions.frame[rows & (found == sign)] / (fps or 1)",
+            "actions.frame[rows & (found == sign)]",
+            "switches_of_a_gripper_are_marked_where_they_are",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/evaluated_data.py",
+        "tests/conversion/predictions/test_evaluated_data.py",
+        (
+            "settings-of-zero-are-none",
+            "for name, value in given.items() if value is not None}",
+            "for name, value in given.items() if value}",
+            "settings_are_those_that_were_given_or_have_a_default",
+        ),
+        (
+            "instructions-that-are-missing",
+            "        if stored.null_count:",
+            "        if False:",
+            "an_instruction_is_a_text_in_every_row",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/robot_evaluation.py",
+        "tests/conversion/predictions/test_evaluated_data.py",
+        (
+            "the-first-robot-is-none",
+            '(column or "embodiment_id") if number is None else number',
+            '(column or "embodiment_id") if not number else number',
+            "the_robot_is_of_a_column_or_of_all_frames",
+        ),
+        (
+            "grippers-by-the-mask-before-their-names",
+            "given or named or unchanged or [-1]",
+            "given or unchanged or named or [-1]",
+            "grippers_are_those_given_then_named_then_passed_then_the_last",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/robot_prediction.py",
+        "tests/conversion/predictions/test_robot_options.py",
+        (
+            "longer-states-pass",
+            "if state and len(state) != size:",
+            "if state and len(state) < size:",
+            "what_a_model_has_no_use_for_is_refused",
+        ),
+        (
+            "other-warnings-are-swallowed",
+            "            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)",
+            "            pass",
+            "a_far_state_is_a_note_and_any_other_warning_stays_one",
         ),
     ),
 ]

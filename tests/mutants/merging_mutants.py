@@ -684,4 +684,32 @@ MUTANTS = [
             "what_travels_from_a_folder_is_fetched_of_a_repository",
         ),
     ),
+    *planted(
+        "conversion/generic/copied_files.py",
+        "tests/conversion/generic/test_copied_files.py",
+        (
+            "statistics-of-the-base-where-one-adapter-has-none",
+            "any(map(has_statistics, adapters))",
+            "all(map(has_statistics, adapters))",
+            "statistics_of_the_base_go_where_any_adapter_has_its_own",
+        ),
+        (
+            "statistics-in-a-processor-are-overlooked",
+            'return bool(processor.get("norm_stats")) or (adapter / STATISTICS_NAME).is_file()',
+            "return (adapter / STATISTICS_NAME).is_file()",
+            "statistics_of_the_base_go_where_any_adapter_has_its_own",
+        ),
+        (
+            "an-adapter-names-its-own-code",
+            'auto_map = read(same).get("auto_map") if same.exists() else None',
+            'auto_map = read(path).get("auto_map")',
+            "an_adapters_processor_names_the_code_of_the_base_and_keeps_its_letters",
+        ),
+        (
+            "configs-are-followed-anywhere",
+            '    if leads_out(folder / "config.json"):',
+            "    if False:",
+            "a_config_that_lies_elsewhere_is_refused",
+        ),
+    ),
 ]

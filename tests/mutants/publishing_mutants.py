@@ -436,4 +436,46 @@ MUTANTS = [
             "a_repository_of_two_sets_of_weights_is_refused",
         ),
     ),
+    *planted(
+        "conversion/publishing/published_card.py",
+        "tests/conversion/test_published_card.py",
+        (
+            "edited-cards-are-renewed-unasked",
+            "if choice == RENEW or is_unedited(present):",
+            "if choice == RENEW or is_stamped(present):",
+            "what_somebody_wrote_stays_unless_it_is_to_be_renewed",
+        ),
+        (
+            "cards-go-with-a-folder-that-has-none",
+            "return PublishedCard(present if text is None else text, notes)",
+            "return PublishedCard(text, notes)",
+            "a_folder_without_a_card_leaves_that_of_the_repository",
+        ),
+    ),
+    *planted(
+        "conversion/publishing/upload_plan.py",
+        "tests/conversion/commands/test_push_dry_run.py",
+        (
+            "a-dry-run-allows-all-code",
+            "loadable_weights(folder), allow_code)",
+            "loadable_weights(folder), True)",
+            "a_dry_run_refuses_code_of_others_and_says_where_the_report_is_of_other_files",
+        ),
+        (
+            "a-dry-run-without-a-word-of-the-report",
+            "    for line in stale_report(folder):\n        print(line)\n",
+            "",
+            "a_dry_run_refuses_code_of_others_and_says_where_the_report_is_of_other_files",
+        ),
+    ),
+    *planted(
+        "conversion/commands/push.py",
+        "tests/conversion/commands/test_push_dry_run.py",
+        (
+            "allow-code-of-a-dry-run-is-ignored",
+            "arguments.allow_code, arguments.quiet)",
+            "False, arguments.quiet)",
+            "a_dry_run_refuses_code_of_others_and_says_where_the_report_is_of_other_files",
+        ),
+    ),
 ]

@@ -286,4 +286,14 @@ MUTANTS = [
             "a_checkpoint_that_predicts_no_actions_is_no_policy",
         ),
     ),
+    *planted(
+        "conversion/output_folder.py",
+        "tests/conversion/test_output_folder.py",
+        (
+            "outputs-are-refused-when-all-is-done",
+            "    check_output(output, overwrite)\n    output = resolved(output)",
+            "    output = resolved(output)",
+            "an_output_that_may_not_be_replaced_is_refused_before_anything_is_done",
+        ),
+    ),
 ]

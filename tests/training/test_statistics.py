@@ -14,10 +14,11 @@ from tiny_configs import cogvla_config
 import vlahub
 from vlahub.configuration.checkpoint_card import checkpoint_card
 from vlahub.conversion.cli import main
-from vlahub.conversion.commands.stats import dataset_name, output_file
+from vlahub.conversion.commands.stats import dataset_name, is_replaceable, output_file
 from vlahub.conversion.family_inspection import robot_statistics
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.action_normalization import normalize
+from vlahub.training import dimension_names
 from vlahub.training.statistics import apply_statistics, dataset_statistics, run_statistics
 
 STATE = "observation.state"
@@ -398,6 +399,7 @@ def test_the_command_writes_what_the_model_reads_and_prints_a_table(dataset, cap
     assert [float(x) for x in lines[2].split()[1:3]] == pytest.approx(
         [found["action"]["min"][1], found["action"]["q01"][1]], rel=1e-3
     )
+    assert [line.endswith("passes unchanged") for line in lines[1:4]] == [True, False, True]
     assert "300/300" in printed.err  # the progress bar
     assert os.listdir(dataset.output.parent) == ["statistics.json"]
 
@@ -410,6 +412,10 @@ def test_columns_name_and_sample_size_can_be_given(dataset, capsys):
     assert found["proprio"]["min"] == dataset.actions.min(axis=0).tolist()
     assert found["action"]["q99"] != np.quantile(dataset.states, 0.99, axis=0).tolist()
     assert "random sample" in capsys.readouterr().out
+    assert stats(dataset, "--overwrite", "--exact-rows", "300") == 0  # as many as there are
+    assert "random sample" not in capsys.readouterr().out
+    found = json.loads(dataset.output.read_text(encoding="utf-8"))["red_blocks.v1"]
+    check_against_numpy(found["action"], dataset.actions, None, ["action"])
 
 
 def test_quiet_prints_nothing_nor_does_datasets_while_it_reads_parquet(tmp_path, monkeypatch, capsys):
@@ -440,6 +446,33 @@ def test_an_output_is_replaced_only_when_that_is_asked_for(dataset, capsys):
     assert "exists; name another file, or pass --overwrite" in capsys.readouterr().err
     assert stats(dataset, "--overwrite", "--quiet") == 0
     assert "red_blocks.v1" in json.loads(dataset.output.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_ours"),
+    [
+        ("a.json", b'{"a": {"action": {}}, "b": {"action": {}}}', True),
+        ("a.json", b'{"a": {"action": {}}, "b": {"proprio": {}}}', False),
+        ("a.json", b'{"a": {"action": {}}, "b": 3}', False),
+        ("a.json", b'[{"action": {}}]', False),
+        ("a.json", b'{"a": {"act', True),  # of a run that was killed
+        ("a.json", b"\xff\xfe", False),
+        ("a.txt", b'{"a": {"action": {}}}', False),
+    ],
+)
+def test_a_file_is_of_statistics_where_each_of_its_datasets_has_actions(name, content, is_ours, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    assert is_replaceable(tmp_path / name) is is_ours
+
+
+def test_the_command_records_the_names_of_the_dataset(dataset, monkeypatch):
+    def record(statistics, folder, columns):
+        statistics["action"]["names"] = [str(folder), *columns["action"], *columns["proprio"]]
+
+    monkeypatch.setattr(dimension_names, "record_names", record)
+    assert stats(dataset, "--quiet") == 0
+    found = json.loads(dataset.output.read_text(encoding="utf-8"))["red_blocks.v1"]
+    assert found["action"]["names"] == [str(dataset.folder), "action", STATE]
 
 
 def test_a_folder_is_no_output(dataset):

@@ -25,6 +25,20 @@ def test_a_dry_run_names_files_and_what_stays(merged, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_dry_run_refuses_code_of_others_and_says_where_the_report_is_of_other_files(merged, tmp_path, capsys):
+    (folder := tmp_path / "mine").mkdir()
+    for path in merged.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    command = ["push", str(folder), "me/mine", "--dry-run"]
+    assert main(command) == 0 and "conversion_report.json is of other files" not in capsys.readouterr().out
+    (folder / "own.py").write_text("mine = 1")
+    assert main(command) == 1 and "--allow-code" in capsys.readouterr().err
+    assert main([*command, "--allow-code"]) == 0
+    said = capsys.readouterr().out
+    assert "own.py" in said and "warning: conversion_report.json is of other files" in said
+    assert main([*command, "--allow-code", "--quiet"]) == 0 and capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

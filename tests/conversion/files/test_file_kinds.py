@@ -46,6 +46,14 @@ def test_a_name_is_of_a_kind(kind, name):
     assert kind_of(name) == kind
 
 
+def test_of_a_run_weights_adapter_and_side_files_are_fetched():
+    names = {"pytorch_model.bin", "action_head--10_checkpoint.pt", "lora_adapter/adapter_model.safetensors", "a.yaml"}
+    names.add("lora_adapter/adapter_config.json")
+    assert set(filter_repo_objects(names, allow_patterns=PATTERNS)) == names
+    settings = {"a.yaml", "lora_adapter/adapter_config.json"}
+    assert set(filter_repo_objects(names, allow_patterns=SETTINGS)) == settings
+
+
 @pytest.mark.parametrize("kind", [kind for kind in NAMES if kind])
 def test_what_travels_from_a_folder_is_fetched_of_a_repository(kind):
     names = set(NAMES[kind].split()) - {"prediction.png"}  # drawn anew, for other weights

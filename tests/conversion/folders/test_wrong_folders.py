@@ -58,6 +58,24 @@ def test_what_may_be_a_repository_is_asked_for(name, tmp_path, monkeypatch):
     assert source_folder(name) == Path("/cache") / name
 
 
+@pytest.mark.parametrize(
+    ("given", "patterns"),
+    [
+        ({}, source_module.PATTERNS),
+        ({"weights": False}, source_module.SETTINGS),
+        ({"everything": True}, None),
+        ({"everything": True, "weights": False}, None),
+    ],
+)
+@pytest.mark.parametrize("revision", [None, "v1"])
+def test_of_a_repository_is_fetched_what_is_asked_for_at_the_revision(given, patterns, revision, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(source_module, "snapshot_download", lambda *words, **named: asked.append((words, named)) or "")
+    source_folder("user/name", revision=revision, **given)
+    assert asked == [(("user/name",), {"revision": revision, "allow_patterns": patterns})]
+
+
 def test_a_repository_that_cannot_be_reached_may_have_been_meant_as_a_folder(tmp_path, monkeypatch):
     def download(name, **_):
         raise OSError("offline")

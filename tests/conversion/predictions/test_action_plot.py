@@ -64,16 +64,15 @@ def marked_switches(axes):
     return {line.get_label(): line.get_xdata().tolist() for line in axes.lines if line.get_marker() in ("^", "v")}
 
 
-def test_switches_of_a_gripper_are_marked_where_they_are():
+@pytest.mark.parametrize("fps", [None, 10.0])
+def test_switches_of_a_gripper_are_marked_where_they_are(fps):
     actions, result = evaluated(["x", "hand"], [1], episodes=1)
-    figure = evaluation_figure(actions, result, ["", ""], None)
+    figure = evaluation_figure(actions, result, ["", ""], fps)
     axes, _ = panels(figure, "hand:")
-    assert marked_switches(axes) == {
-        "recorded up": [10],
-        "recorded down": [20],
-        "predicted up": [11],
-        "predicted down": [1, 21],
-    }
+    frames = {"recorded up": [10], "recorded down": [20], "predicted up": [11], "predicted down": [1, 21]}
+    assert marked_switches(axes) == {name: [frame / (fps or 1) for frame in found] for name, found in frames.items()}
+    heights = {line.get_label(): line.get_ydata()[0] for line in axes.lines if line.get_marker() in ("^", "v")}
+    assert heights["recorded up"] == heights["recorded down"] > heights["predicted up"]  # recorded at the top
     assert "2 of 2 switches met, 3 predicted" in words_of(figure)
     assert "in the units of the dataset's actions" in words_of(figure)
 
@@ -88,6 +87,36 @@ def test_switches_are_those_of_their_own_episode_and_none_is_between_chunks_that
     once = {"recorded up": [10], "recorded down": [], "predicted up": [], "predicted down": [1]}
     there_and_back = {"recorded up": [8], "recorded down": [9], "predicted up": [8], "predicted down": [9]}
     assert [marked_switches(axes) for axes in shown] == [once, there_and_back]
+
+
+@pytest.mark.parametrize(("count", "episodes"), [(2, 3), (10, 3), (11, 1)])
+def test_panels_stand_side_by_side_in_two_blocks_of_one_episode_where_there_are_many(count, episodes):
+    names = [f"joint_{i}" for i in range(count)]
+    actions, result = evaluated(names, [0], episodes=4, frames=6, steps=2)
+    figure = evaluation_figure(actions, result, ["rad"] + [""] * (count - 1), None, episodes=3)
+    boxes = [axes.get_position() for axes in figure.axes]
+    assert len(boxes) == count * (episodes + 1)
+    for i, box in enumerate(boxes):
+        assert 0 < box.x0 < box.x1 < 1 and 0 < box.y0 < box.y1 < 1
+        assert not any(box.overlaps(other) for other in boxes[:i])
+    *shown, steps = panels(figure, "joint_0 (rad):")[: episodes + 1]  # without the second block
+    limits = {axes.get_ylim() for axes in shown}
+    assert len(shown) == episodes and len(limits) == 1  # of one dimension they can be compared
+    lows, highs = zip(*(line.get_ydata()[[0, -1]] for axes in shown for line in axes.lines[:2]), strict=True)
+    (low, high) = limits.pop()
+    assert low < min(lows) - 0.2 and high > max(highs) + 0.2  # with room for switches
+    top, bottom = steps.get_ylim()[::-1]
+    assert bottom == 0 and top > max(result["recorded_std"][0], *(step[0] for step in result["per_step"]["mae"]))
+    read = words_of(figure)
+    assert f"of 4 episodes, drawn: {episodes}" in read and "in the units of" not in read
+
+
+def test_a_gripper_that_is_never_moved_is_said_to_be_so_and_has_no_threshold():
+    actions, result = evaluated(["x", "hand"], [1], episodes=1, frames=9)
+    figure = evaluation_figure(actions, result, ["", ""], None)
+    [axes, _] = panels(figure, "hand:")
+    assert "never switches" in words_of(figure) and "switches met" not in words_of(figure)
+    assert len(axes.lines) == 2 and "gripper switches up or down" not in words_of(figure)
 
 
 @pytest.mark.parametrize("case", ["seven", "thirty-two", "one step that never moves", "large and small numbers"])

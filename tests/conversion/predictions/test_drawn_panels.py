@@ -9,7 +9,14 @@ from vlahub.conversion.predictions.chunk_panels import ActionSpace, draw_chunk, 
 from vlahub.conversion.predictions.prediction_trace import Drawn, KeptTokens, PatchAttention, PredictionTrace
 from vlahub.conversion.predictions.share_panels import draw_encoders, draw_grounding, draw_kept
 from vlahub.conversion.predictions.shown_views import rgb_of
-from vlahub.conversion.predictions.view_panels import attention_map, draw_views, map_of_kept, resampled
+from vlahub.conversion.predictions.view_panels import (
+    PatchMap,
+    attention_map,
+    draw_maps,
+    draw_views,
+    map_of_kept,
+    resampled,
+)
 
 NAMES = ["x", "hand"]
 SPACE = ActionSpace(NAMES, np.array([-1.0, 0.0]), np.array([2.0, 1.0]), "all of it", np.array([False, True]))
@@ -65,6 +72,25 @@ def test_attention_is_a_multiple_of_the_even_share_and_that_of_tokens_that_are_r
     assert found.title == "tokens that layer 3 reads" and found.notes[0] == "2 of 4 tokens are read"
 
 
+def test_maps_lie_over_their_own_views_on_one_scale_from_zero_to_the_largest(draw):
+    views = [np.full((8, 12, 3), 40 * i, np.uint8) for i in (1, 2)]
+    values = draw.rand(2, 2, 3) * 3
+    values[1, 0] = np.nan  # nothing to show
+    maps = [PatchMap("a", values, ["first", "second"]), PatchMap("b", np.full((2, 2, 3), np.nan), ["", ""])]
+    axes = drawn_by(draw_maps, PredictionTrace(Drawn(np.zeros((1, 1, 1))), views), NAMES, maps)
+    for row, (plain, first, second) in enumerate(zip(axes[0::3], axes[1::3], axes[2::3], strict=False)):
+        np.testing.assert_array_equal(plain.images[0].get_array(), views[row])
+        assert (plain.get_xlabel(), first.get_xlabel()) == (NAMES[row], ["first", "second"][row])
+        for place, found, top in ((first, values, np.nanmax(values)), (second, maps[1].values, 1)):
+            grey, shown = place.images
+            assert (grey.get_array() == 40 * (row + 1)).all()
+            np.testing.assert_array_equal(np.ma.filled(shown.get_array(), np.nan), found[row])
+            assert shown.get_clim() == (0, top) and list(shown.get_extent()) == [-0.5, 11.5, 7.5, -0.5]
+        if row == 1:
+            break  # behind it are the scales
+    assert (axes[1].get_title(), axes[2].get_title()) == ("a", "b")
+
+
 def test_a_map_on_a_finer_grid_repeats_its_patches():
     values = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(resampled(values, (4, 9)), np.kron(values, np.ones((2, 3))))
@@ -80,6 +106,7 @@ def test_patches_that_the_last_pruning_layer_leaves_out_are_white(draw):
         view, cover = (image.get_array() for image in axes.images)
         np.testing.assert_array_equal(view, views[i])
         np.testing.assert_array_equal(cover[..., 3] == 0, read[i].reshape(2, 3))
+        assert list(axes.images[1].get_extent()) == [-0.5, 11.5, 7.5, -0.5]  # the first row of patches on top
         assert axes.get_xlabel() == NAMES[i]
 
 
@@ -91,6 +118,8 @@ def test_pixels_that_a_model_reads_are_shown_as_the_picture_that_they_were_made_
     np.testing.assert_array_equal(
         rgb_of(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1, 0.5, 0.5), pictures
     )
+    beyond = torch.tensor([-0.2, 1.2]).reshape(1, 1, 1, 2).repeat(1, 3, 1, 1)  # of a resize that overshoots
+    np.testing.assert_array_equal(rgb_of(beyond, 0.0, 1.0)[0][0, :, 0], [0, 255])
 
 
 def test_shares_of_encoders_stand_side_by_side_and_those_of_layers_over_their_number():

@@ -1,10 +1,11 @@
 """What a caller says of the way from noise to actions: it is an argument, the picture tells it, or it is refused."""
 
+import argparse
 from types import SimpleNamespace
 
 import pytest
 
-from vlahub.conversion.predictions.flow_options import FLOW, flow_options
+from vlahub.conversion.predictions.flow_options import FLOW, add_flow_arguments, flow_options
 from vlahub.conversion.predictions.flow_path import steps_in_words
 from vlahub.errors import InputError
 
@@ -29,6 +30,21 @@ def test_what_is_given_is_an_argument_and_what_is_not_is_the_models():
     assert flow_options(config, GIVEN) == GIVEN  # a guidance of zero among them: the null condition alone
     for name, value in GIVEN.items():
         assert flow_options(config, NOTHING | {name: value}) == {name: value}
+
+
+def read_from(*words):
+    parser = argparse.ArgumentParser()
+    add_flow_arguments(parser)
+    return vars(parser.parse_args(words))
+
+
+def test_a_command_reads_what_a_flow_can_be_and_nothing_else():
+    assert read_from() == NOTHING
+    words = ["--num-inference-steps", "3", "--ode-solver", "heun", "--ode-spacing", "cosine", "--guidance-scale", "0"]
+    assert read_from(*words) == GIVEN
+    for wrong in ("num-inference-steps 0", "ode-solver cosine", "ode-spacing heun", "guidance-scale -1"):
+        with pytest.raises(SystemExit):
+            read_from(*f"--{wrong}".split())
 
 
 @pytest.mark.parametrize("name", FLOW)

@@ -1,11 +1,14 @@
 """Sessions hand out one action at a time: of the chunk of their task, or as chunks that overlap weigh them."""
 
 import asyncio
+import time
 
 import numpy as np
 import pytest
 
-from vlahub.conversion.serving.action_sessions import ActionSessions
+from vlahub.conversion.serving import action_sessions
+from vlahub.conversion.serving.action_sessions import ActionSessions, checked_session
+from vlahub.errors import InputError
 
 CHUNK = 4
 
@@ -45,6 +48,45 @@ def test_chunks_that_have_an_action_for_a_step_are_weighed_the_oldest_first(fact
         own = [10 * (start + 1) + step - start for start in range(step + 1) if step - start < CHUNK]
         weights = np.exp(-factor * np.arange(len(own)))
         assert action == pytest.approx(np.dot(own, weights) / weights.sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("factor", [None, 0.01])
+def test_an_action_is_as_precise_as_its_chunk(factor):
+    sessions, chunks = ActionSessions(ensemble=factor), Chunks()
+    action = asyncio.run(sessions.next_action("a", "lift", False, chunks.predict))
+    assert action.dtype == np.float32 and action.shape == (1,)
+
+
+def test_questions_of_one_session_at_a_time_get_one_action_each():
+    sessions, chunks = ActionSessions(), Chunks()
+
+    async def slow():
+        await asyncio.sleep(0.01)
+        return await chunks.predict()
+
+    async def run():
+        return await asyncio.gather(*(sessions.next_action("a", "lift", False, slow) for _ in range(3)))
+
+    assert [float(action[0]) for action in asyncio.run(run())] == [10, 11, 12] and chunks.count == 1
+
+
+def test_a_session_that_is_asked_again_and_again_goes_on_however_old_it_is(monkeypatch):
+    sessions, chunks, found, start = ActionSessions(timeout=60), Chunks(), [], time.monotonic()
+    for moment in (0, 50, 100, 161):
+        monkeypatch.setattr(action_sessions.time, "monotonic", lambda moment=moment: start + moment)
+        found += asked(sessions, chunks, ("a", "lift", False))
+    assert found == [10, 11, 12, 20]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"), [("a", True), ("ä" * 128, True), ("a" * 129, False), ("", False), (3, False)]
+)
+def test_a_name_of_a_session_is_a_text_of_some_length(name, is_one):
+    if is_one:
+        assert checked_session(name) == name
+    else:
+        with pytest.raises(InputError, match="a text of 1 to 128 characters"):
+            checked_session(name)
 
 
 def test_an_average_is_of_chunks_of_one_episode_and_one_task():

@@ -15,12 +15,12 @@ from vlahub.conversion.serving import act_requests
 from vlahub.conversion.serving.act_requests import read_act
 from vlahub.conversion.serving.client_observations import observation_of_openpi
 from vlahub.conversion.serving.json_values import encoded, json_object
-from vlahub.conversion.serving.limits import Limits
+from vlahub.conversion.serving.limits import Limits, image_array
 from vlahub.conversion.serving.msgpack_values import packed, unpacked_map
 from vlahub.conversion.serving.observation_map import read_map
 from vlahub.conversion.serving.observed_views import views_of
 from vlahub.conversion.serving.openpi_websocket import read_frame
-from vlahub.errors import ConversionError, InputError
+from vlahub.errors import InputError
 
 ARRAYS = [
     np.arange(12, dtype=np.uint8).reshape(2, 2, 3),
@@ -46,6 +46,7 @@ def test_arrays_are_those_of_json_numpy_and_of_msgpack_numpy(array):
     again = unpacked_map(packed({"a": array}))["a"]
     for found in (theirs, ours, again):
         assert found.dtype == array.dtype and np.array_equal(found, array)
+    assert not array.ndim or (theirs.flags.writeable and again.flags.writeable)
 
 
 def file_of(array, kind="PNG"):
@@ -69,6 +70,9 @@ def test_the_three_forms_and_the_double_encoding():
     texts = {name: json_numpy.dumps(value) for name, value in wrists.items()}  # single values, as its server takes
     again = act({**texts, "state": json_numpy.dumps(np.zeros(8)), "instruction": "lift"})
     assert np.array_equal(again.observation["images"], oft.observation["images"])
+    assert np.array_equal(again.observation["state"], np.zeros(8))
+    inside = act({"images": {name: texts[name] for name in wrists}, **fields}).observation["images"]
+    assert all(np.array_equal(inside[name], image) for name, image in wrists.items())
     in_lines = base64.encodebytes(base64.b64decode(file_of(PICTURE))).decode()
     plain = act({"images": {"front": in_lines, "wrist": f"data:image/png;base64,{file_of(PICTURE)}"}, **fields})
     assert all(np.array_equal(image, PICTURE) for image in plain.observation["images"].values())
@@ -81,6 +85,21 @@ def test_the_three_forms_and_the_double_encoding():
     assert isinstance(answers[3], str) and np.array_equal(json_numpy.loads(answers[3]), chunk[0])
 
 
+@pytest.mark.parametrize("form", ["image", "full_image", "images"])
+@pytest.mark.parametrize("begins", [None, False, True])
+def test_a_session_and_its_beginning_are_of_the_request_and_not_of_the_observation(form, begins):
+    fields = {form: [PICTURE] if form == "images" else PICTURE, "instruction": "lift", "session": "mine"}
+    found = act(fields | ({} if begins is None else {"reset": begins}), policy(num_views=1, state_dim=None))
+    assert (found.session, found.begins) == ("mine", bool(begins))
+    assert not {"session", "reset"} & set(found.observation)
+
+
+def test_a_plain_request_in_one_text_is_answered_in_one_text_with_all_that_is_said():
+    found = act({"encoded": json_numpy.dumps({"images": [PICTURE], "instruction": "lift", "session": "a"})})
+    answer = found.answer(np.float32([[0.5]]), {"model": "m"})
+    assert json.loads(answer) == {"actions": [[0.5]], "model": "m"} and found.session == "a"
+
+
 @pytest.mark.parametrize("form", ["image", "images"])
 def test_an_array_may_have_its_channels_first_and_is_the_same_picture(form):
     """As openpi's clients of ALOHA send them; a picture that is higher than wide stays so."""
@@ -89,6 +108,29 @@ def test_an_array_may_have_its_channels_first_and_is_the_same_picture(form):
     read = act(asked | {"instruction": "lift"}, policy(num_views=1, state_dim=None)).observation["images"]
     [seen] = read.values() if isinstance(read, dict) else read
     assert np.array_equal(seen, PICTURE) and PICTURE.shape[0] != PICTURE.shape[1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "seen"),
+    [
+        ((4, 5, 3), (4, 5, 3)),
+        ((3, 4, 5), (4, 5, 3)),
+        ((3, 5, 3), (3, 5, 3)),  # three rows of pixels, and no channels in front
+        ((4, 3, 5), None),
+        ((0, 5, 3), None),
+        ((3, 4, 0), None),
+        ((1, 4, 5, 3), None),
+        ((4, 6, 3), "has 4 x 6 pixels; at most 20 are read"),
+    ],
+)
+def test_an_image_has_three_channels_behind_or_in_front_and_as_many_pixels_as_may_be(shape, seen):
+    value = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    if isinstance(seen, tuple):
+        found = image_array(value, "it", Limits(pixels=20))
+        assert np.array_equal(found, value if seen == shape else value.transpose(1, 2, 0)) and found.shape == seen
+        return
+    with pytest.raises(InputError, match=seen or "an image is uint8 of shape"):
+        image_array(value, "it", Limits(pixels=20))
 
 
 def test_a_field_that_is_null_is_as_one_that_is_not_there():
@@ -114,7 +156,11 @@ BROKEN = {
     '"encoded" holds the whole request': json.dumps({"encoded": "{}", "image": 1}).encode(),
     '"encoded" is no JSON': json.dumps({"encoded": "nothing"}).encode(),
     "no base64: ": {"image": {**described([2, 2, 3]), "__numpy__": "äöü"}},
+    "__numpy__ is no base64": {"image": {**described([2, 2, 3]), "__numpy__": "AAAA*AAAAAAAAAAAA"}},
     "dtype '|O'": {"image": described([2, 2, 3], "|O")},
+    "dtype '<c8'": {"image": PICTURE, "state": described([1], "<c8", b"\0" * 8)},
+    "shape [-1, -12]": {"image": described([-1, -12])},
+    "shape [True, 12]": {"image": described([True, 12])},
     "dtype [['a', '<f4']]": {"image": described([3], [["a", "<f4"]])},
     "which does not exist": {"image": described([12], "<f3")},
     "shape [2, 2, 3] has 11 bytes": {"image": described([2, 2, 3], data=b"\0" * 11)},
@@ -126,13 +172,16 @@ BROKEN = {
     "image 'image', frame 0 is a list": {"image": PICTURE.tolist()},
     "image 0, frame 0 is a list": {"images": [PICTURE.tolist()]},
     "cannot be read as PNG or JPEG": {"image": base64.b64encode(b"GIF89a, or what else").decode()},
+    "image 'image' cannot be read as PNG or JPEG": {"image": file_of(PICTURE, "GIF")},
     "has 3000 x 3000 pixels; at most 1000000": {"image": BOMB},
     "is no base64 of a PNG or JPEG": {"image": "no picture"},
     "at most 2 images": {"images": [PICTURE] * 3},
     "image and full_image": {"image": PICTURE, "full_image": PICTURE},
     "the request holds gripper": {"image": PICTURE, "gripper": 1},
+    "the request holds depth_image": {"image": PICTURE, "depth_image": PICTURE},
     "session is ''": {"image": PICTURE, "session": ""},
     "reset is True": {"image": PICTURE, "reset": True},
+    "reset is 1": {"image": PICTURE, "session": "a", "reset": 1},
     "images is a int": {"images": 1},
 }
 
@@ -168,6 +217,8 @@ BROKEN_FRAMES = [
     (msgpack.packb({"a": {b"__ndarray__": True, b"data": b"123", b"dtype": "<f4", b"shape": [1]}}), "3 bytes"),
     (msgpack.packb({"a": {b"__ndarray__": True, b"data": "text", b"dtype": "<f4", b"shape": [1]}}), "data is a str"),
     (msgpack.packb({"a": {b"__npgeneric__": True, b"data": "x", b"dtype": "<f4"}}), "which is none"),
+    (msgpack.packb({"a": {b"__npgeneric__": True, b"data": 3, b"dtype": "|O"}}), "dtype '|O', which is none"),
+    (msgpack.packb({"a": {b"__npgeneric__": True, b"data": 3, b"dtype": "<M8[s]"}}), "which is none"),
     (msgpack.packb({"a": {b"__npgeneric__": True, b"data": 300, b"dtype": "|i1"}}), "which |i1 cannot hold"),
     (msgpack.packb({"a": {b"__npgeneric__": True, b"data": float("nan"), b"dtype": "<i8"}}), "which <i8 cannot hold"),
     (packed({"a": np.zeros(9)})[:-3], "no msgpack"),
@@ -188,7 +239,15 @@ VIEWS = [
     (["image", "wrist_image"], ["left_wrist", "primary"], {"left_wrist": "wrist_image", "primary": "image"}),
     (["a", "b"], ["b", "a"], {"b": "b", "a": "a"}),
     (["observation.images.front"], ["front"], {"front": "front"}),
+    (["observation.images.a", "b"], ["b", "a"], {"b": "b", "a": "a"}),
+    (["b", "observation.images.b"], ["b"], "is the same one"),
     (["full_image"], ["front"], {"front": "full_image"}),
+    (["Wrist", "full_image"], None, ["full_image", "Wrist"]),
+    (
+        ["full_image", "Wrist_RIGHT", "Wrist_LEFT"],
+        ["top", "wrist_left", "wrist_right"],
+        {"top": "full_image", "wrist_left": "Wrist_LEFT", "wrist_right": "Wrist_RIGHT"},
+    ),
     (["full_image", "left_wrist", "right_wrist"], None, "records no names"),
     (["full_image", "other_image"], None, "records no names"),
     (
@@ -198,6 +257,7 @@ VIEWS = [
     ),
     (["full_image", "wrist_image", "left_wrist_image"], ["top", "wrist_left", "wrist_right"], "by these names"),
     (["full_image", "wrist_a", "wrist_b"], ["top", "wrist_c", "wrist_d"], "by these names"),
+    (["full_image", "left_right_wrist", "right_wrist"], ["top", "wrist_left", "wrist_right"], "by these names"),
     (["full_image", "right_wrist_image"], ["top", "wrist_left"], "by these names"),
     (["full_image"], ["wrist"], "by these names"),
     (["full_image", "wrist_image"], ["front"], "by these names"),
@@ -260,53 +320,29 @@ def test_one_image_under_two_names_is_refused_and_neither_is_taken_for_the_other
         observation_of_openpi({**given, **more, "prompt": "lift"}, policy(), read)
 
 
-MAP = "images: {primary: images/cam_high, wrist: side}\nstate: [a, b]\ninstruction: goal\n"
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"observation/image": 1, "observation/joint_position": STATE[:7]}, r"holds \['observation/joint_position'\]"),
+        ({"observation/image": 1, "front_image": 2}, r"holds \['front_image'\], unknown here"),
+        ({"images": {"top": 1, "left_wrist": 2, "right_wrist": 3}}, "records no names of views"),
+        ({"images": [1, 2]}, "images is a list; a mapping of name to image is needed"),
+    ],
+)
+def test_what_no_client_of_openpi_sends_is_refused_and_not_guessed(given, message):
+    with pytest.raises(InputError, match=message):
+        observation_of_openpi({**given, "prompt": "lift"}, policy(num_views=None), read)
 
 
-def test_an_observation_map_says_which_key_is_what(tmp_path):
-    path = tmp_path / "map.yaml"
-    path.write_text(MAP)
-    by = read_map(path)
-    by.check(policy(["primary", "wrist"]), "m")
-    given = {"images": {"cam_high": PICTURE}, "side": PICTURE + 1, "a": STATE[:7], "b": 7, "goal": "lift", "more": 1}
-    found = act({**given, "side": file_of(PICTURE + 1)}, by=by).observation
-    assert list(found["images"]) == ["primary", "wrist"] and np.array_equal(found["images"]["wrist"], PICTURE + 1)
-    assert np.array_equal(found["state"], STATE) and found["instruction"] == "lift" and "more" not in found
-    with pytest.raises(InputError, match="the observation has no 'side'"):
-        by.observation({"images": {"cam_high": 1}})
-    for served, message in (
-        (policy(["primary", "hand"]), "those of m are"),
-        (policy(["primary", "wrist"], state_dim=None), "takes no state"),
-        (policy(None), "not recorded"),
-    ):
-        with pytest.raises(ConversionError, match=message):
-            by.check(served, "m")
-    for text in ("a: [", "- 1", "images: 3", "images: {a: b, c: b}", "imges: {a: b}", "images: [a]\nstate: 3"):
-        path.write_text(text)
-        with pytest.raises(ConversionError, match="--observation-map"):
-            read_map(path)
-    path.write_text("images: [a]\nstate: [b]")
-    with pytest.raises(ConversionError, match="has 1 images; m sees 2 views"):
-        read_map(path).check(policy(["primary", "wrist"]), "m")
+def test_a_state_that_openpis_client_sends_is_not_for_a_model_without_one():
+    given, _ = OPENPI["lerobot"]
+    assert observation_of_openpi({**given, "prompt": "lift"}, policy(state_dim=None), read)["state"] is None
 
 
-@pytest.mark.parametrize("name", ["prompt", "instruction", "task"])
-def test_an_instruction_is_heard_under_each_usual_key_unless_a_map_names_another(tmp_path, name):
-    given = {"cam": PICTURE, "s": np.zeros(8)}
-
-    def heard(named, **more):
-        (tmp_path / "map.yaml").write_text(f"images: [cam]\nstate: s\n{named}")
-        by = read_map(tmp_path / "map.yaml")
-        return act({**given, **more}, policy(num_views=1), by=by).observation["instruction"]
-
-    assert heard("", **{name: "lift"}) == heard("instruction: goal", **{name: "drop", "goal": "lift"}) == "lift"
-    assert heard("") is None and heard("instruction: goal") is None  # where --instruction speaks
-    with pytest.raises(InputError, match=f"holds {name}; .* its instruction is 'goal'"):
-        heard("instruction: goal", **{name: "lift"})
-    with pytest.raises(InputError, match=r"prompt and instruction and task; .* one of them"):
-        heard("", prompt="lift", instruction="lift", task=3)
-    with pytest.raises(ConversionError, match="instruction must name keys"):
-        heard("instruction:")
+def test_a_stack_of_images_is_the_frames_of_one_camera():
+    stack = np.stack([PICTURE, PICTURE + 1])
+    found = act({"images": {"front": stack, "wrist": [PICTURE, PICTURE]}, "instruction": "lift"}).observation["images"]
+    assert isinstance(found["front"], list) and np.array_equal(found["front"], stack) and len(found["wrist"]) == 2
 
 
 CHOICES = {"unnorm_key": "a", "advantage": "good", "embodiment_id": 2, "seed": 3}
@@ -335,10 +371,3 @@ def test_a_client_may_pack_its_keys_as_bytes():
     given = {b"observation/image": PICTURE, b"observation/state": np.zeros(8), b"prompt": "lift"}
     found = read_frame(packed(given), policy(num_views=1), Limits(), None)
     assert found["instruction"] == "lift" and np.array_equal(found["images"], [PICTURE])
-
-
-def test_parts_of_a_mapped_state_are_joined_in_the_order_of_the_map(tmp_path):
-    (tmp_path / "map.yaml").write_text("images: [cam]\nstate: [robot/joints, gripper, base]\ninstruction: task")
-    fields = {"cam": PICTURE, "base": [7, 8], "robot": {"joints": [1, 2, 3]}, "gripper": 0.5, "task": "lift"}
-    found = act(fields, policy(num_views=1), by=read_map(tmp_path / "map.yaml")).observation
-    assert found["state"].tolist() == [1, 2, 3, 0.5, 7, 8]

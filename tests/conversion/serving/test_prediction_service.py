@@ -11,6 +11,7 @@ from served_observations import ROBOTS, observation
 
 from vlahub.conversion.serving.action_sessions import ActionSessions
 from vlahub.conversion.serving.prediction_service import Batching, PredictionService
+from vlahub.conversion.serving.refusals import RequestRefused, ServerBusy
 from vlahub.conversion.serving.robot_policy import RobotPolicy
 from vlahub.conversion.serving.server_metrics import Histogram
 
@@ -20,8 +21,11 @@ class Noting:
 
     has_actions, is_fast, view_names, num_views, state_dim, num_action_chunks = True, False, None, 1, 1, 2
 
-    def __init__(self):
-        self.given = []
+    def __init__(self, is_fast=False):
+        self.given, self.is_fast = [], is_fast
+
+    def facts(self):
+        return {"model_type": "noting", "state_dim": 1}
 
     def prepared(self, given):
         self.given.append(given)
@@ -46,6 +50,101 @@ def test_what_a_client_sends_counts_and_the_server_says_the_rest(service):
     assert noted(service) == {"unnorm_key": "server's", "instruction": "wait"}
     assert noted(service, instruction="lift") == {"unnorm_key": "server's", "instruction": "lift"}
     assert noted(service, unnorm_key="mine", instruction=None) == {"unnorm_key": "mine", "instruction": "wait"}
+
+
+def test_facts_are_those_of_the_policy_with_the_words_that_clients_need_not_send(service):
+    facts = service.model().facts()
+    assert facts.pop("vlahub")
+    assert facts == {
+        "model": "m", "model_type": "noting", "state_dim": 1, "unnorm_key": "server's", "instruction": "wait",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("is_fast", "sizes"), [(False, (1, 2, 3, 4, 5)), (True, (1, 2, 4))])
+def test_a_queue_is_as_its_batching_says_and_batches_are_of_sizes_that_are_recorded(is_fast, sizes, service):
+    service.add("n", Noting(is_fast), Batching(window=0.25, size=5, waiting=3), ActionSessions())
+    queue = service.model("n").queue
+    assert (queue.window, queue.sizes, queue.max_waiting) == (0.25, sizes, 3)
+
+
+def test_the_first_model_answers_where_none_is_named_and_a_name_that_none_has_is_refused(service):
+    service.add("n", Noting(), Batching(), ActionSessions())
+    assert (service.model().name, service.model("n").name) == ("m", "n")
+    with pytest.raises(RequestRefused, match="no model 'o' here; served are m, n") as error:
+        service.model("o")
+    assert error.value.status == 404
+
+
+def test_a_service_works_while_each_of_its_models_does_and_it_does_not_stop(service):
+    service.add("n", Noting(), Batching(), ActionSessions())
+    assert service.is_working() and not service.is_predicting()
+    service.model("n").queue.is_predicting = True  # behind a close that did not wait
+    assert service.is_predicting()
+    service.model("n").queue.close(0)
+    assert not service.is_working()
+    del service.models["n"]
+    assert service.is_working()
+    service.is_stopping = True
+    assert not service.is_working()
+
+
+def test_as_many_requests_are_read_and_answered_as_may_wait_and_none_when_the_server_stops(service):
+    service.add("n", Noting(), Batching(waiting=2), ActionSessions())
+    model = service.model("n")
+    for _ in range(2):  # whether it is answered or fails, its place is free again
+        with pytest.raises(OSError, match="cut off"), service.place(model), service.place(model):
+            with pytest.raises(ServerBusy, match="2 requests are being answered"), service.place(model):
+                pass
+            raise OSError("cut off")
+    service.is_stopping = True
+    with pytest.raises(RequestRefused, match="the server stops"), service.place(model):
+        pass
+    assert service.open == 0
+
+
+def test_requests_of_a_group_are_predicted_together_whoever_sends_them_and_counted_as_a_batch():
+    service, together = PredictionService(), []
+
+    def predicted(requests):
+        together.append([each.number for each in requests])
+        return [each.number for each in requests]
+
+    policy = Noting()
+    policy.predicted = predicted
+    service.add("m", policy, Batching(window=30.0, size=2, waiting=2), ActionSessions())
+
+    async def ask():
+        requests = [SimpleNamespace(group="same", number=number) for number in range(2)]
+        return await asyncio.gather(*(service.predict(service.model(), each, str(each.number)) for each in requests))
+
+    assert [answer.value for answer in asyncio.run(ask())] == [0, 1] and together == [[0, 1]]
+    assert 'vlahub_batch_size_sum{model="m"} 2' in service.metrics.text({})
+    service.model().sessions.session("one")
+    assert service.gauges() == {"vlahub_queue_length": {"m": 0}, "vlahub_sessions": {"m": 1}}
+    service.close(5)
+
+
+@pytest.mark.parametrize(
+    ("is_fast", "group", "sizes"), [(False, "one", [1]), (True, "one", [1, 2, 4]), (True, None, [1])]
+)
+def test_before_anybody_asks_all_sizes_are_predicted_that_will_be_recorded(is_fast, group, sizes):
+    service, policy, predicted = PredictionService(), Noting(is_fast), []
+    policy.blank = dict
+    policy.prepared = lambda given: SimpleNamespace(group=group)
+    policy.predicted = lambda requests: predicted.append(len(requests))
+    service.add("m", policy, Batching(size=4), ActionSessions())
+    assert list(service.warm_up()) == ["m"] and predicted == sizes
+    service.close(5)
+
+
+def test_an_end_waits_for_each_model_as_long_as_it_is_told(service, monkeypatch):
+    service.add("n", Noting(), Batching(), ActionSessions())
+    waited = []
+    for name in ("m", "n"):
+        monkeypatch.setattr(service.model(name).queue, "close", waited.append)
+    service.close(0.5)
+    monkeypatch.undo()
+    assert waited == [0.5, 0.5]
 
 
 def test_states_far_outside_are_counted_for_their_model(service):

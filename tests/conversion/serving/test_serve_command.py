@@ -25,7 +25,7 @@ from vlahub.conversion.serving.limits import Limits
 from vlahub.conversion.serving.msgpack_values import packed, unpacked_map
 from vlahub.conversion.serving.robot_policy import RobotPolicy
 from vlahub.conversion.serving.server import bound_socket, listen
-from vlahub.errors import ConversionError
+from vlahub.errors import ConversionError, InputError
 
 
 def test_every_option_of_requests_batches_and_sessions_reaches_its_own_place(monkeypatch, tmp_path):
@@ -128,6 +128,16 @@ def test_a_start_that_fails_leaves_nothing_half_open(folder_of, tmp_path, monkey
     for thread in set(left()) - set(before):
         thread.join(60)
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(("steps", "most", "fits"), [(1, 4, True), (4, 4, True), (5, 4, False), (1, None, False)])
+def test_as_many_actions_of_a_chunk_are_executed_as_it_has_at_most(steps, most, fits):
+    policy = SimpleNamespace(has_actions=True, num_action_chunks=most, check_unnorm_key=lambda key: None)
+    given = argparse.Namespace(n_action_steps=steps, temporal_ensemble=None, instruction=None, unnorm_key=None)
+    with (
+        contextlib.nullcontext() if fits else pytest.raises(InputError, match=f"--n-action-steps {steps}: a chunk of m")
+    ):
+        serve.check_options(policy, "m", given, None)
 
 
 def test_the_token_of_the_variable_is_checked_as_that_of_a_file(monkeypatch, capsys, folder_of):

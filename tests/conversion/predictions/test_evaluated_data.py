@@ -1,0 +1,124 @@
+"""What an evaluation takes for granted unasked, refuses, and writes of how its figures came about."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from datasets import Dataset
+
+from vlahub.conversion.predictions.evaluated_data import (
+    SETTINGS,
+    EvaluatedData,
+    check_texts,
+    described,
+    json_ready,
+    settings_of,
+    with_advantage,
+)
+from vlahub.conversion.predictions.robot_evaluation import chosen_embodiment, gripper_dimensions, gripper_line
+from vlahub.errors import InputError
+
+
+def test_figures_are_numbers_of_json_and_what_is_none_is_null():
+    value = {"a": np.float32([0.5, np.nan]), "b": [np.int64(3), float("nan"), (1, "x")], "c": {"d": np.bool_(True)}}
+    found = json_ready(value)
+    assert found == {"a": [0.5, None], "b": [3, None, [1, "x"]], "c": {"d": True}}
+    assert type(found["b"][0]) is int and type(found["c"]["d"]) is bool
+
+
+def test_settings_are_those_that_were_given_or_have_a_default():
+    given = dict.fromkeys((*SETTINGS, "unnorm_key", "other"))
+    given |= {"seed": 0, "stride": 2, "unnorm_key": "a", "other": "x"}
+    data = EvaluatedData("there", None, ["top", "wrist"])
+    found = settings_of(SimpleNamespace(**given), data, ("unnorm_key",))
+    assert found == {"seed": 0, "stride": 2, "unnorm_key": "a", "images": ["top", "wrist"]}
+
+
+def test_a_folder_is_called_by_its_own_name_and_a_repository_by_its_whole(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    samples = type("Samples", (), {"episode": np.array([4, 4, 2]), "__len__": lambda self: 3})()
+    given = SimpleNamespace(checkpoint=".", dataset=str(tmp_path / "mine"))
+    here = described(given, EvaluatedData(str(tmp_path / "mine"), None, []), samples)
+    assert here == {"checkpoint": "mine", "dataset": "mine", "samples": 3, "episodes": [2, 4]}
+    given = SimpleNamespace(checkpoint="user/vla", dataset="user/blocks")
+    there = described(given, EvaluatedData("/cache/snapshots/abc", None, []), samples)
+    assert (there["checkpoint"], there["dataset"]) == ("user/vla", "user/blocks")
+
+
+def test_a_word_for_the_prompts_is_that_of_every_example():
+    examples = [{"text": "a"}, {"text": "b", "advantage": "bad"}]
+    assert with_advantage(examples, None) is examples
+    assert [each["advantage"] for each in with_advantage(examples, "good")] == ["good", "good"]
+    assert "advantage" not in examples[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["a", ""], None),
+        ([1, 2], "holds int64 and no texts"),
+        ([["a"], ["b"]], "and no texts; name another one"),
+        (["a", None], "has no text in row 1"),
+    ],
+)
+def test_an_instruction_is_a_text_in_every_row(values, message):
+    frames = Dataset.from_dict({"task": values})
+    if message is None:
+        check_texts(frames, ["task"])
+        with pytest.raises(InputError, match="no column 'words' of texts"):
+            check_texts(frames, ["task", "words"])
+        return
+    with pytest.raises(InputError, match=message):
+        check_texts(frames, ["task"])
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "mask", "found"),
+    [
+        ([0, -1], ["x", "gripper", "z"], [True, True, False], [0, 2]),
+        (None, ["left_Gripper", "x", "right_gripper"], [True, False, True], [0, 2]),
+        (None, ["x", "y", "z"], [False, True, False], [0, 2]),
+        (None, ["x", "y", "z"], [True] * 3, [2]),
+        (None, ["x", "y", "z"], None, [2]),
+    ],
+)
+def test_grippers_are_those_given_then_named_then_passed_then_the_last(given, names, mask, found):
+    assert gripper_dimensions(given, names, {"mask": mask}) == found
+
+
+@pytest.mark.parametrize("number", [3, -4])
+def test_a_gripper_that_there_is_not_is_refused(number):
+    with pytest.raises(InputError, match=f"--gripper {number}: the actions have 3 dimensions, 0 to 2"):
+        gripper_dimensions([0, number], ["x", "y", "z"], {})
+
+
+@pytest.mark.parametrize(
+    ("column", "number", "count", "found"),
+    [
+        (None, None, 1, None),
+        (None, None, 3, "embodiment_id"),
+        ("robot", None, 3, "robot"),
+        (None, 0, 3, 0),
+        ("robot", None, 1, "--embodiment-column robot: this model has one"),
+        (None, 0, 1, "--embodiment-id 0: this model has one"),
+        ("robot", 0, 3, "both say whose"),
+    ],
+)
+def test_the_robot_is_of_a_column_or_of_all_frames(column, number, count, found):
+    given = SimpleNamespace(embodiment_column=column, embodiment_id=number)
+    if isinstance(found, str) and " " in found:
+        with pytest.raises(InputError, match=found):
+            chosen_embodiment(given, count)
+    else:
+        assert chosen_embodiment(given, count) == found
+
+
+def test_a_gripper_in_words_has_what_was_met_and_what_there_is_no_score_of():
+    found = {"name": "hand", "threshold": 0.5, "tolerance": 5, "matched": 2, "recorded": 3, "predicted": 4}
+    found |= {"precision": 0.5, "recall": 2 / 3, "f1": None, "accuracy": 1.0}
+    assert gripper_line(found) == (
+        "gripper hand: 2 of 3 switches met, 4 predicted; precision 0.500 recall 0.667 f1 - accuracy 1.000 "
+        "(threshold 0.5, 5 frames)"
+    )
+    assert gripper_line(found | {"threshold": None}) == "gripper hand: the recording never moves it"
