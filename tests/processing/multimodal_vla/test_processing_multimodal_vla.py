@@ -310,8 +310,9 @@ def test_defaults_give_way_to_overrides_of_both_processors(tokenizer):
     composed = model_config(vision=SiglipVisionConfig())
     processor = MultimodalVLAProcessor.for_config(composed, tokenizer, num_views=2, image_mean=[0.0, 0.0, 0.0])
     assert (processor.image_processor.num_views, processor.image_processor.image_mean) == (2, [0.0] * 3)
+    with_state = model_config(vision=SiglipVisionConfig(), state_size=3)
     for word in ("state_dim", "proprio_dim"):
-        assert MultimodalVLAProcessor.for_config(composed, tokenizer, **{word: 5}).state_dim == 5
+        assert MultimodalVLAProcessor.for_config(with_state, tokenizer, **{word: 5}).state_dim == 5
     assert MultimodalVLAProcessor.for_config(composed, tokenizer, num_images_in_input=2).image_processor.num_views == 2
     own = MultimodalVLAImageProcessor()
     assert MultimodalVLAProcessor.for_config(composed, tokenizer, image_processor=own).image_processor is own

@@ -1,0 +1,215 @@
+"""Faults that show at an edge alone: a value on a bound, the second of two, a file of another kind, an order."""
+
+from .planted import planted
+
+LEROBOT = "tests/training/test_lerobot.py"
+ACTION_ERRORS = "tests/training/test_action_errors.py"
+ADVANTAGE = "tests/processing/test_advantage_prompt.py"
+LOADING = "tests/processing/test_loading_processors.py"
+NO_VIDEO = """
+        raise InputError(f"{path} cannot be read as a video: {error}") from error
+    return None"""
+
+MUTANTS = [
+    *planted(
+        "training/video_frames.py",
+        LEROBOT,
+        (
+            "a-video-without-a-rate-has-none-a-second",
+            "return None if rate is None else float(rate)",
+            "return float(rate or 0)",
+            "a_video_without_pictures_is_none_and_one_without_a_rate_is_not_of_another",
+        ),
+        (
+            "a-sound-is-looked-at-as-a-video",
+            f"except (OSError, IndexError, av.FFmpegError) as error:{NO_VIDEO}",
+            f"except (OSError, av.FFmpegError) as error:{NO_VIDEO}",
+            "a_video_without_pictures_is_none_and_one_without_a_rate_is_not_of_another",
+        ),
+    ),
+    *planted(
+        "training/video_checks.py",
+        LEROBOT,
+        (
+            "times-of-hours-exact-to-the-tolerance",
+            "2 * tolerance + rounding(times)",
+            "2 * tolerance",
+            "times_of_hours_are_only_as_exact_as_float32",
+        ),
+        (
+            "parts-of-the-first-camera-alone",
+            "for camera in layout.episodes[0].videos:",
+            "for camera in list(layout.episodes[0].videos)[:1]:",
+            "parts_of_videos_that_do_not_fit_their_episodes_are_refused",
+        ),
+        (
+            "a-part-may-lack-a-frame",
+            "if abs(frames - length) > 0.5:",
+            "if abs(frames - length) > 1.5:",
+            "parts_of_videos_that_do_not_fit_their_episodes_are_refused",
+        ),
+        (
+            "parts-lie-as-their-episodes-do",
+            "key=lambda e: (e.videos[camera].start, e.index)",
+            "key=lambda e: e.index",
+            "parts_of_a_video_may_lie_in_another_order_than_their_episodes",
+        ),
+    ),
+    *planted(
+        "training/open_loop.py",
+        ACTION_ERRORS,
+        (
+            "no-samples-at-all",
+            '(("stride", stride), ("max_samples", max_samples))',
+            '(("stride", stride),)',
+            "samples_are_chosen_by_episode_stride_and_number",
+        ),
+        (
+            "every-so-many-frames-of-the-drive",
+            "(frame - first[run]) % stride == 0",
+            "frame % stride == 0",
+            "samples_are_chosen_by_episode_stride_and_number",
+        ),
+        (
+            "episodes-of-other-rows",
+            "Samples(chosen, numbers[rows[chosen]], frame[chosen])",
+            "Samples(chosen, numbers[chosen], frame[chosen])",
+            "samples_are_chosen_by_episode_stride_and_number",
+        ),
+        (
+            "episodes-by-half-numbers",
+            'numbers.dtype.kind not in "iu" or numbers.min(initial=0) < 0',
+            "numbers.min(initial=0) < 0",
+            "samples_are_chosen_by_episode_stride_and_number",
+        ),
+        (
+            "all-batches-draw-the-same",
+            "own_randomness(batch_seed(seed, chosen), device)",
+            "own_randomness(seed, device)",
+            "batches_and_their_random_numbers_are_the_same_however_many_processes_share_them",
+        ),
+        (
+            "batches-of-an-episode-draw-the-same",
+            "(seed, int(samples.episode[0]), int(samples.frame[0]))",
+            "(seed, int(samples.episode[0]))",
+            "batches_and_their_random_numbers_are_the_same_however_many_processes_share_them",
+        ),
+        (
+            "processes-share-the-first-batches",
+            "places[rank::world]",
+            "places[rank : rank + world]",
+            "batches_and_their_random_numbers_are_the_same_however_many_processes_share_them",
+        ),
+        (
+            "one-process-reads-all-examples",
+            "num_workers=num_workers)",
+            "num_workers=0)",
+            "batches_and_their_random_numbers_are_the_same_however_many_processes_share_them",
+        ),
+        (
+            "a-bar-where-none-was-wanted",
+            "disable=not progress",
+            "disable=progress",
+            "batches_and_their_random_numbers_are_the_same_however_many_processes_share_them",
+        ),
+        (
+            "the-first-examples-for-any-samples",
+            "samples.index[place].tolist()",
+            "place.tolist()",
+            "batches_and_their_random_numbers_are_the_same_however_many_processes_share_them",
+        ),
+    ),
+    *planted(
+        "training/gripper_events.py",
+        ACTION_ERRORS,
+        (
+            "a-threshold-lies-above-itself",
+            '"recorded": recorded > threshold, "predicted": predicted > threshold',
+            '"recorded": recorded >= threshold, "predicted": predicted >= threshold',
+            "directions_delays_thresholds_and_a_gripper_that_never_moves",
+        ),
+    ),
+    *planted(
+        "processing/advantage_prompt.py",
+        ADVANTAGE,
+        (
+            "a-template-without-the-word",
+            'PLACES = ("{instruction}", "{advantage}")',
+            'PLACES = ("{instruction}",)',
+            "a_template_without_a_place_is_refused",
+        ),
+        (
+            "an-instruction-is-a-template",
+            '    pieces = [piece.replace("{advantage}", advantage) for piece in template.split("{instruction}")]\n'
+            "    return instruction.join(pieces)",
+            '    return template.replace("{instruction}", instruction).replace("{advantage}", advantage)',
+            "an_instruction_stands_at_all_its_places_and_is_no_template",
+        ),
+    ),
+    *planted(
+        "processing/component_settings.py",
+        LOADING,
+        (
+            "settings-of-the-folder-above",
+            "files = {name: arguments[name] for name in HUB_ARGUMENTS if name in arguments}",
+            "files = {}",
+            "settings_are_compared_where_both_files_have_them",
+        ),
+        (
+            "an-image-processor-needs-a-file-of-its-own",
+            "if None in paths:",
+            "if paths[1] is None:",
+            "settings_are_compared_where_both_files_have_them",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/image_processing_tower.py",
+        "tests/processing/multimodal_vla/test_image_processing_vlm.py",
+        (
+            "notes-of-transformers-are-settings",
+            ' and key[0] != "_"}',
+            "}",
+            "a_towers_settings_are_read_by_their_older_names_and_are_not_the_callers",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/processing_multimodal_vla.py",
+        "tests/processing/multimodal_vla/test_processing_multimodal_vla.py",
+        (
+            "the-configs-size-of-the-state-beside-the-given-one",
+            "if SIZES.isdisjoint(overrides):",
+            "if True:",
+            "defaults_give_way_to_overrides_of_both_processors",
+        ),
+    ),
+    *planted(
+        "modeling/new_parts.py",
+        "tests/modeling/test_new_parts.py",
+        (
+            "more-names-than-there-are",
+            "and {len(there) - SHOWN} more",
+            "and {len(there)} more",
+            "of_many_names_the_first_and_the_number_of_the_others_are_said",
+        ),
+    ),
+    *planted(
+        "modeling/input_checks.py",
+        "tests/modeling/test_arguments.py",
+        (
+            "inputs-go-to-the-meta-device",
+            '        if parameter.device.type != "meta":',
+            "        if True:",
+            "inputs_go_where_weights_are_that_are_not_offloaded",
+        ),
+    ),
+    *planted(
+        "conversion/family.py",
+        "tests/conversion/test_families.py",
+        (
+            "every-folder-is-a-run-of-a-family",
+            "lambda folder, config: False",
+            "lambda folder, config: True",
+            "a_family_that_says_nothing_has_its_adapters_merged_key_by_key",
+        ),
+    ),
+]
