@@ -212,4 +212,58 @@ MUTANTS = [
             "a_family_that_says_nothing_has_its_adapters_merged_key_by_key",
         ),
     ),
+    *planted(
+        "modeling/multimodal_vla/token_learner.py",
+        "tests/modeling/multimodal_vla/test_multimodal_parts.py",
+        (
+            "hidden-features-count-a-little",
+            "masked_fill(~mask.unsqueeze(-1), -torch.inf)",
+            "masked_fill(~mask.unsqueeze(-1), 0)",
+            "tokens_that_a_mask_hides_are_not_there",
+        ),
+        (
+            "another-gelu-than-flaxs",
+            'approximate="tanh"',
+            'approximate="none"',
+            "a_token_learner_weighs_positions_by_a_softmax_of_an_mlps_scores",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/qformer_projector.py",
+        "tests/modeling/multimodal_vla/test_multimodal_parts.py",
+        (
+            "a-qformer-sees-padding",
+            '{} if mask is None else {"encoder_attention_mask": mask.long()}',
+            "{}",
+            "tokens_that_a_mask_hides_are_not_there",
+        ),
+        (
+            "every-other-layer-looks",
+            "cross_attention_frequency=1",
+            "cross_attention_frequency=2",
+            "every_layer_of_a_qformer_looks_at_the_features_and_none_drops_out",
+        ),
+        (
+            "a-qformer-of-one-head",
+            "num_attention_heads=num_heads",
+            "num_attention_heads=1",
+            "every_layer_of_a_qformer_looks_at_the_features_and_none_drops_out",
+        ),
+        (
+            "a-qformer-drops-out",
+            "attention_probs_dropout_prob=0.0",
+            "attention_probs_dropout_prob=0.1",
+            "every_layer_of_a_qformer_looks_at_the_features_and_none_drops_out",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/perceiver_resampler.py",
+        "tests/modeling/multimodal_vla/test_multimodal_parts.py",
+        (
+            "latents-without-their-last-norm",
+            "return self.norm(latents)",
+            "return latents",
+            "a_perceiver_is_its_layers_one_after_the_other_and_a_norm",
+        ),
+    ),
 ]
