@@ -266,4 +266,76 @@ MUTANTS = [
             "a_perceiver_is_its_layers_one_after_the_other_and_a_norm",
         ),
     ),
+    *planted(
+        "processing/multimodal_vla/processing_multimodal_vla.py",
+        "tests/processing/multimodal_vla/test_processing_multimodal_vla.py",
+        (
+            "a-processor-in-the-units-of-its-default",
+            '"normalization_type", "num_action_chunks", "action_dim", "num_action_bins"',
+            '"num_action_chunks", "action_dim", "num_action_bins"',
+            "fields_of_the_config_become_arguments",
+        ),
+        (
+            "actions-of-batches-of-batches",
+            "values.dim() not in (2, 3) or values.shape",
+            "values.shape",
+            "actions_of_the_wrong_form_are_refused",
+        ),
+        (
+            "an-instruction-in-its-first-place-alone",
+            "[instruction] * (len(pieces) - 1)",
+            "[instruction]",
+            "an_instruction_stands_in_all_its_places",
+        ),
+        (
+            "bins-become-actions-by-quantiles-alone",
+            "return unnormalize(actions, self.action_statistics(unnorm_key), self.normalization_type)",
+            'return unnormalize(actions, self.action_statistics(unnorm_key), "bounds_q99")',
+            "actions_are_normalised_by_the_statistics_of_the_settings",
+        ),
+        (
+            "grounding-of-views-in-any-order",
+            "num_images_in_input, self.view_names)",
+            "num_images_in_input, None)",
+            "tests/processing/multimodal_vla/test_grounding_text.py::test_grounding_takes_views_and_texts_as_a_prediction_does",
+        ),
+        (
+            "grounding-of-the-whole-prompt",
+            "said = [self.instruction_of(text) for text in texts]",
+            "said = list(texts)",
+            "tests/processing/multimodal_vla/test_grounding_text.py::test_grounding_takes_views_and_texts_as_a_prediction_does",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/bin_ids.py",
+        "tests/processing/multimodal_vla/test_processing_multimodal_vla.py",
+        (
+            "a-vocabulary-without-an-id",
+            '        check_positive("action_vocab_size", action_vocab_size)',
+            "        pass",
+            "a_setting_that_cannot_be_is_named",
+        ),
+        (
+            "the-first-bin-has-no-id",
+            "(ids < first) |",
+            "(ids <= first) |",
+            "the_ends_of_the_range_are_the_ends_of_the_vocabulary",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/image_processing_multimodal_vla.py",
+        "tests/processing/multimodal_vla/test_image_processing_multimodal_vla.py",
+        (
+            "half-a-second-tower-is-none",
+            "if second_image_mean is not None or second_image_std is not None",
+            "if second_image_mean is not None and second_image_std is not None",
+            "the_channels_of_a_second_tower_come_behind_in_its_own_normalisation",
+        ),
+        (
+            "a-second-tower-in-the-deviation-of-the-first",
+            "self.second_image_mean, self.second_image_std)])",
+            "self.second_image_mean, self.image_std)])",
+            "the_channels_of_a_second_tower_come_behind_in_its_own_normalisation",
+        ),
+    ),
 ]

@@ -35,6 +35,11 @@ def test_a_word_that_nobody_reads_is_refused_with_what_may_be_meant(word, meant,
         load(**{word: 1})
 
 
+def test_what_no_argument_is_left_of_is_refused(family, family_checkpoint):
+    with pytest.raises(ConfigError, match="return_unused_kwargs=True: a processor and its parts leave no argument"):
+        family.processor.from_pretrained(str(family_checkpoint), return_unused_kwargs=True)
+
+
 def test_words_of_loaders_tokenizers_and_parts_pass(load, family):
     loaded = load(**PASSED)
     assert loaded.tokenizer.model_max_length == 99

@@ -121,6 +121,16 @@ def test_a_batch_is_its_samples_and_pixels_are_those_of_a_prediction(saved):
     assert isinstance(processor(VIEWS, "a cup", grounding=True, return_tensors="np")["input_ids"], np.ndarray)
 
 
+def test_grounding_takes_views_and_texts_as_a_prediction_does(saved):
+    processor = MultimodalVLAProcessor.from_pretrained(saved[0])
+    plain = processor(VIEWS, TEXTS[0], grounding=True)
+    processor.view_names, processor.prompt_template = ["top", "wrist"], "what is {instruction} ?"
+    named = processor({"wrist": VIEWS[1], "top": VIEWS[0]}, f"what is {TEXTS[0]} ?", grounding=True)
+    assert set(named) == set(plain) and all(torch.equal(named[name], plain[name]) for name in plain)
+    with pytest.raises(InputError, match="return_tensors='tf'"):
+        processor(VIEWS[:1] * 2, TEXTS[0], grounding=True, return_tensors="tf")
+
+
 def test_the_tokenizer_is_a_file_of_the_checkpoint_and_is_saved_again(saved, tmp_path):
     processor = MultimodalVLAProcessor.from_pretrained(saved[0])
     processor.save_pretrained(tmp_path)
