@@ -338,4 +338,56 @@ MUTANTS = [
             "the_channels_of_a_second_tower_come_behind_in_its_own_normalisation",
         ),
     ),
+    *planted(
+        "modeling/multimodal_vla/naflex_images.py",
+        "tests/modeling/multimodal_vla/test_tower_image_processors.py",
+        (
+            "shapes-of-patches-of-one-number",
+            " and shapes.shape == (*pixels.shape[:2], 2)",
+            "",
+            "patches_without_what_goes_with_them_are_refused",
+        ),
+        (
+            "a-mask-of-fewer-patches",
+            "mask.shape == pixels.shape[:3] and ",
+            "",
+            "patches_without_what_goes_with_them_are_refused",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/tower_features.py",
+        "tests/modeling/multimodal_vla/test_two_towers.py",
+        (
+            "earlier-layers-for-pictures-of-their-size",
+            "output_hidden_states=True, **of_size",
+            "output_hidden_states=True",
+            "towers_of_different_sizes_read_pictures_of_the_smaller_one",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/context_action_network.py",
+        "tests/modeling/multimodal_vla/test_multimodal_parts.py",
+        (
+            "a-step-forgets-its-cache",
+            "cache if use_cache or context is None else None",
+            "cache if use_cache else None",
+            "context_and_suffix_apart_are_one_joint_pass",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/vision_tokens.py",
+        "tests/modeling/multimodal_vla/test_multimodal_parts.py",
+        (
+            "as-many-heads-as-layers",
+            "config.num_resampler_layers, config.num_resampler_heads",
+            "config.num_resampler_layers, config.num_resampler_layers",
+            "a_choice_is_the_part_of_that_name",
+        ),
+        (
+            "tokens-of-a-number-of-ones-own",
+            "TokenLearner(*widths, config.num_latents)",
+            "TokenLearner(*widths, 64)",
+            "a_choice_is_the_part_of_that_name",
+        ),
+    ),
 ]

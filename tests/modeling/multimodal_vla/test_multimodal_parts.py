@@ -214,7 +214,8 @@ def test_context_and_suffix_apart_are_one_joint_pass(network, name, implementati
         assert nothing is None
         for seed in (2, 1):  # a step leaves nothing behind for the next
             suffix = tokens(SUFFIX, 24, seed=seed)
-            (_, found), _ = module(past_key_values=cache, inputs_embeds=[None, suffix])
+            (_, found), kept = module(past_key_values=cache, inputs_embeds=[None, suffix])
+            assert kept is cache
             torch.testing.assert_close(found, jointly(module, context, suffix, mask), **CLOSE)
 
 
@@ -282,6 +283,12 @@ def test_a_choice_is_the_part_of_that_name():
     assert type(made(projector_type="qformer").projector) is QFormerProjector
     assert type(made(projector_type="prismatic").projector) is PrismaticProjector
     assert type(made(projector_type="token_learner").projector) is TokenLearner
+    assert made(projector_type="token_learner").projector.fc2.out_features == LATENTS
+    sizes = {"num_resampler_layers": 3, "num_resampler_heads": 2}
+    layers = made(projector_type="perceiver", **sizes).projector.layers
+    assert [layer.attention.num_heads for layer in layers] == [2] * 3
+    layers = made(projector_type="qformer", **sizes).projector.qformer.encoder.layer
+    assert [layer.attention.attention.num_attention_heads for layer in layers] == [2] * 3
     discrete = made(projector_type="linear", action_head="discrete")
     assert type(discrete.projector) is torch.nn.Linear and discrete.action_head is None
     assert len(discrete.action_queries.tokens) == 8 * 7 and len(made().action_queries.tokens) == 8
