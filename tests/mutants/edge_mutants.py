@@ -390,4 +390,90 @@ MUTANTS = [
             "a_choice_is_the_part_of_that_name",
         ),
     ),
+    *planted(
+        "processing/multimodal_vla/chat_prompts.py",
+        "tests/processing/multimodal_vla/test_vlm_processors.py",
+        (
+            "a-template-of-pictures-alone",
+            " and INSTRUCTION in one",
+            "",
+            "a_chat_template_that_does_not_write_the_instruction_is_refused",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/grounding_text.py",
+        "tests/processing/multimodal_vla/test_grounding_text.py",
+        (
+            "no-turns-are-turns",
+            "        if value:\n            raise",
+            "        if value is not None:\n            raise",
+            "a_processor_without_a_text_tower_refuses_grounding_and_says_what_to_do",
+        ),
+        (
+            "a-text-without-a-token",
+            "not 0 < len(row) <= length",
+            "not len(row) <= length",
+            "a_text_has_a_token_and_a_tower_alone_has_no_tokenizer",
+        ),
+        (
+            "a-siglip-2-of-capitals",
+            'config.model_type == "siglip2" or ',
+            "",
+            "siglip_2_reads_lower_case_by_any_tokenizer",
+        ),
+        (
+            "a-tower-alone-grounds",
+            "if not source or config.model_type not in TWO_TOWERS:",
+            "if not source:",
+            "a_text_has_a_token_and_a_tower_alone_has_no_tokenizer",
+        ),
+        (
+            "a-grounding-file-of-the-folder-above",
+            "for name in HUB_ARGUMENTS if kwargs.get(name) is not None",
+            "for name in HUB_ARGUMENTS[:1] if kwargs.get(name) is not None",
+            "the_tokenizer_is_a_file_of_the_checkpoint_and_is_saved_again",
+        ),
+        (
+            "a-text-towers-tokenizer-forgets-its-end",
+            "for name in SPECIAL_TOKENS if name in settings",
+            "for name in SPECIAL_TOKENS[:1] if name in settings",
+            "the_tokenizer_is_a_file_of_the_checkpoint_and_is_saved_again",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/prepared_by_vlm.py",
+        "tests/processing/multimodal_vla/test_vlm_processors.py",
+        (
+            "a-vlms-prompts-are-padded-on-the-right",
+            "prompts, padding_side)",
+            'prompts, "right")',
+            "the_whole_processor_of_a_vlm_gives_what_its_tokenizer_alone_gives",
+        ),
+    ),
+    *planted(
+        "processing/alpamayo_r1/camera_labels.py",
+        "tests/processing/alpamayo_r1/test_scene_texts.py",
+        (
+            "an-eighth-camera-has-a-name",
+            "index < len(NAMES)",
+            "index <= len(NAMES)",
+            "a_camera_beyond_those_with_names_is_called_by_its_number",
+        ),
+        (
+            "true-is-a-camera",
+            "isinstance(index, bool) or ",
+            "",
+            "a_camera_beyond_those_with_names_is_called_by_its_number",
+        ),
+    ),
+    *planted(
+        "processing/alpamayo_r1/driving_prompt.py",
+        "tests/processing/alpamayo_r1/test_scene_texts.py",
+        (
+            "two-system-lines",
+            'if turn.role == "system":',
+            "if False:",
+            "the_systems_line_is_no_turn",
+        ),
+    ),
 ]

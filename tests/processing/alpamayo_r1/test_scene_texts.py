@@ -7,7 +7,8 @@ import pytest
 
 from vlahub.errors import InputError
 from vlahub.processing.alpamayo_r1 import messages, scene_samples
-from vlahub.processing.alpamayo_r1.driving_prompt import IMAGE_TOKEN
+from vlahub.processing.alpamayo_r1.camera_labels import labels_before, read_indices
+from vlahub.processing.alpamayo_r1.driving_prompt import IMAGE_TOKEN, DrivingPrompt, driving_prompt_pieces
 from vlahub.processing.alpamayo_r1.messages import (
     SceneMessage,
     driving_text,
@@ -27,6 +28,7 @@ from vlahub.processing.alpamayo_r1.route_and_question import (
     reads_routes,
 )
 from vlahub.processing.alpamayo_r1.scene_samples import as_batch, in_order, labels_of, requests_of, split_samples
+from vlahub.processing.chat_turns import Turn
 
 VIEWS = ["camera_front_wide_120fov", "camera_cross_left_120fov"]  # 1 and 0
 LATER = [*ROUTE, *QUESTION, ANSWER_START, "<|extra|>", " "]
@@ -189,3 +191,15 @@ def test_a_batch_holds_the_pixels_of_the_samples_that_have_images():
     )
     assert found["input_ids"].tolist() == [[0, 5], [5, 6]]
     assert "pixel_values" not in as_batch([[5]], [{}], tokenizer(), "left", "np")
+
+
+def test_a_camera_beyond_those_with_names_is_called_by_its_number():
+    assert labels_before([7, 1], [1, 2]) == ["Camera 7: frame 0 ", "Front camera: frame 0 ", "frame 1 "]
+    assert read_indices([7, 1], 1) == [[7, 1]]
+    with pytest.raises(InputError, match="camera_indices holds True; a camera's number is 0 or above"):
+        read_indices([True, 2], 1)
+
+
+def test_the_systems_line_is_no_turn():
+    with pytest.raises(InputError, match="history has a system turn"):
+        driving_prompt_pieces(DrivingPrompt("drive", (1,), 2, turns=[Turn("system", "fly")]))
