@@ -476,4 +476,102 @@ MUTANTS = [
             "the_systems_line_is_no_turn",
         ),
     ),
+    *planted(
+        "processing/alpamayo_r1/driving_prompt.py",
+        "tests/processing/alpamayo_r1/test_scene_texts.py",
+        (
+            "a-path-in-a-prompt-is-its-request",
+            r"(?:{token}|<i\d+>)*",
+            "(?:{token})*",
+            "the_request_of_a_whole_prompt_is_found_behind_any_path",
+        ),
+    ),
+    *planted(
+        "processing/alpamayo_r1/written_parts.py",
+        "tests/processing/alpamayo_r1/test_scene_texts.py",
+        (
+            "tokens-that-are-words-are-left-out",
+            "for token in tokenizer.added_tokens_decoder.values() if token.special]",
+            "for token in tokenizer.added_tokens_decoder.values()]",
+            "what_was_written_is_taken_apart_without_special_tokens_alone",
+        ),
+        (
+            "a-number-is-a-text",
+            "if ids.ndim not in (1, 2):",
+            "if ids.ndim > 2:",
+            "what_was_written_is_taken_apart_without_special_tokens_alone",
+        ),
+    ),
+    *planted(
+        "processing/alpamayo_r1/history_placeholders.py",
+        "tests/processing/alpamayo_r1/test_scene_texts.py",
+        (
+            "a-tokenizer-without-images",
+            "for name in (IMAGE_TOKEN, *names):",
+            "for name in names:",
+            "a_tokenizer_has_the_token_of_images_and_all_values_of_a_path",
+        ),
+    ),
+    *planted(
+        "processing/alpamayo_r1/processing_alpamayo_r1.py",
+        "tests/processing/alpamayo_r1/test_processing_alpamayo_r1.py",
+        (
+            "a-processor-forgets-the-views-of-its-model",
+            "            view_names=config.view_names,\n",
+            "",
+            "the_processor_of_a_model_has_its_fields",
+        ),
+        (
+            "given-pixels-give-way-to-the-models",
+            '"max_pixels": config.max_pixels, **images}',
+            '**images, "max_pixels": config.max_pixels}',
+            "the_processor_of_a_model_has_its_fields",
+        ),
+        (
+            "poses-of-the-world-are-taken-for-the-cars",
+            "read_history(ego_history_xyz, ego_history_rot, history_frame)",
+            "read_history(ego_history_xyz, ego_history_rot)",
+            "poses_of_another_frame_and_arrays_of_another_library",
+        ),
+    ),
+    *planted(
+        "processing/portable_processor.py",
+        "tests/processing/test_portable_tokenizers.py",
+        (
+            "a-tokenizer-of-one-machine",
+            '("auto_map", "backend", "is_local", "local_files_only")',
+            '("auto_map", "backend", "is_local")',
+            "a_tokenizers_settings_are_those_that_both_lines_read",
+        ),
+    ),
+    *planted(
+        "examples/closed_loop/driving_road.py",
+        "tests/closed_loop/test_driving_loop.py",
+        (
+            "a-road-ends-at-its-end",
+            "beyond = np.maximum(np.asarray(along) - self.length, 0)",
+            "beyond = 0 * np.asarray(along)",
+            "a_drawn_road_bends_to_both_sides_and_goes_straight_on_behind_its_end",
+        ),
+    ),
+    *planted(
+        "examples/closed_loop/driving_cameras.py",
+        "tests/closed_loop/test_driving_loop.py",
+        (
+            "a-horizon-below-the-middle",
+            "self.height_pixels / 2 - focal",
+            "self.height_pixels / 2 + focal",
+            "the_sky_ends_where_the_ground_does_and_paint_is_yellow_on_the_left",
+        ),
+    ),
+    *planted(
+        "examples/closed_loop/drawn_board.py",
+        "tests/closed_loop/test_drawn_board.py",
+        (
+            "the-back-of-the-board-below",
+            "SIDE / 2 - y, BLOCK / 2",
+            "SIDE / 2 + y, BLOCK / 2",
+            "a_block_is_drawn_where_it_lies_with_the_back_of_the_board_above",
+        ),
+    ),
 ]
