@@ -574,4 +574,26 @@ MUTANTS = [
             "a_block_is_drawn_where_it_lies_with_the_back_of_the_board_above",
         ),
     ),
+    *planted(
+        "modeling/multimodal_vla/vision_tokens.py",
+        "tests/modeling/multimodal_vla/test_multimodal_parts.py",
+        (
+            "padding-behind-features-is-real",
+            "< lengths[:, None]",
+            "<= lengths[:, None]",
+            "features_of_as_many_tokens_as_a_sample_has_are_projected_and_padded_behind",
+        ),
+        (
+            "all-samples-see-the-first",
+            "[projector(one[None])[0] for one in features]",
+            "[projector(features[0][None])[0] for one in features]",
+            "features_of_as_many_tokens_as_a_sample_has_are_projected_and_padded_behind",
+        ),
+        (
+            "features-of-fewer-samples",
+            "    check_samples(len(features), prompt)\n",
+            "",
+            "features_of_as_many_tokens_as_a_sample_has_are_projected_and_padded_behind",
+        ),
+    ),
 ]

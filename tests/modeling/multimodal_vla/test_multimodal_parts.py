@@ -1,5 +1,7 @@
 """Parts of composed VLAs alone: resamplers, the flow head's network against one joint pass, which class a choice is."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from transformers import GemmaConfig, LlamaConfig
 
 from vlahub import FlowMatchingActionExpert, MultimodalVLAConfig, MultimodalVLAForActionPrediction
 from vlahub.configuration.multimodal_vla.head_facts import HEAD_FACTS
+from vlahub.errors import InputError
 from vlahub.modeling.film import FiLM
 from vlahub.modeling.learned_tokens import LearnedTokens
 from vlahub.modeling.masking import additive
@@ -15,9 +18,11 @@ from vlahub.modeling.mlp_resnet import MLPResNet
 from vlahub.modeling.multimodal_vla import language_model_rules
 from vlahub.modeling.multimodal_vla.composed_heads import HEADS
 from vlahub.modeling.multimodal_vla.context_action_network import ContextActionNetwork
+from vlahub.modeling.multimodal_vla.multimodal_inputs import Prompt
 from vlahub.modeling.multimodal_vla.perceiver_resampler import PerceiverResampler
 from vlahub.modeling.multimodal_vla.qformer_projector import QFormerProjector
 from vlahub.modeling.multimodal_vla.token_learner import TokenLearner
+from vlahub.modeling.multimodal_vla.vision_tokens import vision_tokens
 from vlahub.modeling.prismatic_projector import PrismaticProjector
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -157,6 +162,18 @@ def test_the_weights_of_a_token_learner_of_bfloat16_are_made_in_float32(randomiz
     (shares,) = asked
     assert shares.dtype == torch.float32 and shares.shape == (2, 300, LATENTS)
     torch.testing.assert_close(shares.sum(dim=1), torch.ones(2, LATENTS), atol=1e-5, rtol=0)
+
+
+def test_features_of_as_many_tokens_as_a_sample_has_are_projected_and_padded_behind():
+    rows, projector = [tokens(3)[0], tokens(5, seed=1)[1]], torch.nn.Linear(IN, OUT)
+    ids = torch.zeros(2, 4, dtype=torch.long)
+    prompt = Prompt(ids, ids == 0, ids != 0)
+    found, real = vision_tokens(SimpleNamespace(image_features=lambda prompt: rows), projector, prompt)
+    assert real.tolist() == [[True] * 3 + [False] * 2, [True] * 5]
+    for row, own, count in zip(rows, found, (3, 5), strict=True):
+        torch.testing.assert_close(own[:count], projector(row), **CLOSE)
+    with pytest.raises(InputError, match="pixel_values holds 1 samples, input_ids 2"):
+        vision_tokens(SimpleNamespace(image_features=lambda prompt: rows[:1]), projector, prompt)
 
 
 def test_learned_tokens_are_the_same_for_every_sample():
