@@ -596,4 +596,20 @@ MUTANTS = [
             "features_of_as_many_tokens_as_a_sample_has_are_projected_and_padded_behind",
         ),
     ),
+    *planted(
+        "training/alpamayo_r1/question_examples.py",
+        "tests/training/alpamayo_r1/test_navigation_examples.py",
+        (
+            "a-padding-token-of-id-0-is-none",
+            "if tokenizer.pad_token_id is not None else",
+            "if tokenizer.pad_token_id else",
+            "neither_padding_nor_what_has_no_labels_is_learnt",
+        ),
+        (
+            "answers-with-the-spaces-around-them",
+            "[answer.strip()]",
+            "[answer]",
+            "questions_are_the_published_ids_and_labels",
+        ),
+    ),
 ]
