@@ -612,4 +612,14 @@ MUTANTS = [
             "questions_are_the_published_ids_and_labels",
         ),
     ),
+    *planted(
+        "modeling/multimodal_vla/token_sequences.py",
+        "tests/modeling/multimodal_vla/test_multimodal_vlms.py",
+        (
+            "film-in-the-places-of-images-knows-the-answer",
+            "condition = text_condition(backbone, embeds, prompt, answer_mask, text_pooling)",
+            "condition = text_condition(backbone, embeds, prompt, None, text_pooling)",
+            "film_in_the_places_of_images_does_not_know_the_answer",
+        ),
+    ),
 ]
