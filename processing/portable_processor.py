@@ -74,8 +74,11 @@ class PortableProcessor(ProcessorMixin):
         Raises:
             CheckpointError: there is no processor, one of another class or family, or one that cannot be read; or see
                 `check_same_settings`.
-            ConfigError: an argument that neither the processor nor its parts know.
+            ConfigError: an argument that neither the processor nor its parts know, and `return_unused_kwargs`, which
+                transformers hands on to the parts.
         """
+        if kwargs.get("return_unused_kwargs"):
+            raise ConfigError("return_unused_kwargs=True: a processor and its parts leave no argument; leave it out.")
         place, subfolder = pretrained_model_name_or_path, kwargs.get("subfolder")
         check_place(place, PROCESSOR_FILES, subfolder)
         check_family_of_folder(place, subfolder, PROCESSOR_FILES[0], cls.model_types, cls.__name__)

@@ -120,12 +120,11 @@ class MultimodalVLAProcessor(RobotProcessor):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any):
         """As in transformers, with the text tower's tokenizer, where the checkpoint has one."""
-        loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        processor = loaded[0] if isinstance(loaded, tuple) else loaded
+        processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         if processor.grounding_config is not None:
             settings = processor.grounding_config
             processor.grounding_text = GroundingText.load(pretrained_model_name_or_path, settings, **kwargs)
-        return loaded
+        return processor
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> None:
         """As in `RobotProcessor`, with the text tower's tokenizer."""

@@ -16,7 +16,7 @@ from vlahub.conversion.serving.robot_policy import robot_policy_of
 sys.path.append(str(Path(__file__).parents[2] / "examples" / "closed_loop"))
 from board_episodes import finished_episodes, served_policy, strip, success_rate
 from demo_drawn_board import LEAST, RECIPES, UNSEEN, learned_checkpoint, loaded_policy
-from drawn_board import COLOURS, LARGEST, SIDE, STEPS, DrawnBoard
+from drawn_board import COLOURS, LARGEST, SIDE, STEPS, DrawnBoard, draw_blocks
 
 BOARDS = range(200)
 
@@ -53,6 +53,11 @@ def test_who_does_not_look_or_does_not_read_fails():
         while not world.is_over:
             world.step(world.blocks[other] - world.arm)
         assert not world.succeeded
+
+
+def test_a_block_is_drawn_where_it_lies_with_the_back_of_the_board_above():
+    image = np.asarray(draw_blocks({"red": np.array([0.1, 0.12]), "blue": np.array([-0.1, -0.12])}))
+    assert tuple(image[6, 24]) == COLOURS["red"] and tuple(image[25, 8]) == COLOURS["blue"]
 
 
 def test_a_seed_is_a_board_and_the_colour_that_is_meant_is_in_the_words_alone():

@@ -14,7 +14,7 @@ from vlahub.data import DrivingScenes
 from vlahub.processing.alpamayo_r1.driving_prompt import read_history
 
 sys.path.append(str(Path(__file__).parents[2] / "examples" / "closed_loop"))
-from driving_cameras import ASPHALT, CAMERAS, RoadCamera
+from driving_cameras import ASPHALT, CAMERAS, LEFT_PAINT, RIGHT_PAINT, RoadCamera
 from driving_demonstrations import POSE, WAYPOINTS, wandering_drive, write_demonstrations
 from driving_drivers import ModelDriver, arc, as_before, expert, frames_now, straight_on
 from driving_loop import drive_all, drive_turned, train_driver
@@ -93,6 +93,15 @@ def test_a_road_of_one_curvature_is_a_circle_with_the_car_left_and_right_of_it()
         assert (along, found) == pytest.approx((20.0, left), abs=0.01)  # of a chord
 
 
+def test_a_drawn_road_bends_to_both_sides_and_goes_straight_on_behind_its_end():
+    for seed in range(5):
+        road = drawn_road(np.random.RandomState(seed))
+        assert np.abs(road.headings).max() < 0.5 + 30 / 22  # it turns back from there on
+        (end, heading), (beyond, same) = road.at(road.length), road.at(road.length + 3)
+        np.testing.assert_allclose(beyond, end + 3 * np.array([np.cos(heading), np.sin(heading)]), atol=1e-5)
+        assert same == heading
+
+
 def test_the_scripted_driver_keeps_to_the_lane_and_who_sees_nothing_leaves_it():
     time, roads = in_lane(replay(expert, starts(12), 15.0))
     assert (time, roads) == (1, 1)
@@ -141,6 +150,15 @@ def test_the_lane_is_drawn_where_the_camera_projects_it():
     seen = seen_from(car, Poses(np.c_[centre, np.zeros(3)], np.stack([np.eye(3)] * 3))).xyz[:, :2]
     for column, row in camera.project(seen)[0].astype(int):
         assert tuple(frame[row, column]) == ASPHALT
+
+
+def test_the_sky_ends_where_the_ground_does_and_paint_is_yellow_on_the_left():
+    camera, road = RoadCamera(90.0, 22.0), road_of(np.zeros(200))
+    far, _ = camera.project(np.array([[1e6, 0.0]]))
+    assert far[0, 1] == pytest.approx(camera.horizon(), abs=1e-3)
+    seen = np.asarray(camera.frame(road, 20.0, np.array([20.0, 0.0]), 0.0), dtype=float)
+    nearest = [np.abs(seen - paint).sum(axis=-1).argmin() % 32 for paint in (LEFT_PAINT, RIGHT_PAINT)]
+    assert nearest[0] < 16 <= nearest[1]
 
 
 def test_demonstrations_are_scenes_that_lead_back_to_the_centre(tmp_path):

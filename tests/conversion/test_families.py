@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +58,4 @@ def test_a_family_that_says_nothing_has_its_adapters_merged_key_by_key():
     family = Family(name="toy")
     assert family.prepare is None and not family.published and not family.table
     assert family.is_converted({"model_type": "toy"}) and family.unused_reason("x", None) is None
+    assert not family.is_run(Path("."), {"model_type": "toy"})

@@ -9,7 +9,15 @@ import torch
 from model_variants import VARIANTS
 
 from vlahub.errors import InputError
-from vlahub.modeling.input_checks import check_ids, check_inputs, check_length, check_rows, views_of
+from vlahub.modeling.input_checks import (
+    check_ids,
+    check_inputs,
+    check_length,
+    check_rows,
+    execution_device,
+    model_device,
+    views_of,
+)
 
 VIEWS = list(np.random.RandomState(0).randint(0, 256, (2, 40, 48, 3)).astype(np.uint8))
 STEPS = np.linspace(-8, 0, 16)
@@ -337,6 +345,24 @@ def test_ids_and_mask_fit_each_other_and_what_is_cached(change, words):
     check_inputs(torch.nn.Linear(1, 1), **right)
     with pytest.raises(InputError, match=words):
         check_inputs(torch.nn.Linear(1, 1), **{**right, **change})
+
+
+def test_inputs_go_where_weights_are_that_are_not_offloaded():
+    away, here = torch.nn.Linear(2, 2, device="meta"), torch.nn.Linear(2, 2)
+    model = torch.nn.Sequential(away, here)
+    assert model_device(model) == torch.device("cpu")
+    here.to("meta")
+    assert model_device(model) == torch.device("meta")
+    for layer, device in ((away, None), (here, "cuda:1")):
+        layer._hf_hook = SimpleNamespace(execution_device=device)
+    assert execution_device(model) == torch.device("cuda:1")
+
+
+@pytest.mark.parametrize("mark", ["hf_device_map", "_hf_hook"])
+def test_who_has_split_a_model_says_where_its_inputs_go(mark):
+    model = torch.nn.Linear(2, 2)
+    setattr(model, mark, {})
+    assert model_device(model) is None
 
 
 def test_views_are_a_dimension_between_batch_and_channels():

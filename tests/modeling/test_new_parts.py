@@ -7,7 +7,7 @@ from tiny_configs import cogvla_config, composed_config, llava3d_config
 import vlahub
 from vlahub.errors import ConfigError
 from vlahub.modeling.initial_values import described
-from vlahub.modeling.new_parts import is_in_part
+from vlahub.modeling.new_parts import check_new, is_in_part
 
 pytestmark = pytest.mark.newest
 
@@ -128,6 +128,13 @@ def test_parts_that_are_none_or_are_there_are_refused_by_name(with_film, fields,
     config = cogvla_config(**PLAIN | {"use_film": True} | fields)
     with pytest.raises(ConfigError, match=message):
         vlahub.CogVLAForActionPrediction.from_pretrained(with_film, config=config, new_parts=parts)
+
+
+@pytest.mark.parametrize(("more", "said"), [(0, "p7: leave"), (2, "p7 and 2 more: leave")])
+def test_of_many_names_the_first_and_the_number_of_the_others_are_said(more, said):
+    names = {f"{letter}{i}" for letter, count in (("p", 8), ("q", more)) for i in range(count)}
+    with pytest.raises(ConfigError, match=f"holds p0, .*{said}"):
+        check_new("a folder", {"film": names}, set())
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from . import (
     configuration_mutants,
     conversion_mutants,
     driving_mutants,
+    edge_mutants,
     evaluated_mutants,
     folder_mutants,
     inspecting_mutants,
@@ -59,6 +60,7 @@ MUTANTS: list[Mutant] = [
     *option_mutants.MUTANTS,
     *tables_mutants.MUTANTS,
     *small_parts_mutants.MUTANTS,
+    *edge_mutants.MUTANTS,
 ]
 
 NOTHING_IMPORTS = Mutant(

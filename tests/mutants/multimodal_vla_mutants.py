@@ -201,7 +201,7 @@ MUTANTS = [
             "perceiver-latents-hidden-by-the-mask",
             "mask.new_ones(latents.shape[:2])",
             "mask.new_zeros(latents.shape[:2])",
-            "tokens_that_the_perceivers_mask_hides_are_not_there",
+            "tokens_that_a_mask_hides_are_not_there",
         ),
         (
             "a-perceiver-of-tokens-that-are-not-normed",

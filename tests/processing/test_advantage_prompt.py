@@ -7,6 +7,7 @@ import torch
 import vlahub
 import vlahub.data
 from vlahub.errors import ConfigError, InputError
+from vlahub.processing.advantage_prompt import advantages_of, checked_template, with_advantage
 
 VIEWS = list(np.random.RandomState(0).randint(0, 256, (2, 40, 48, 3)).astype(np.uint8))
 PATH = np.stack([np.linspace(-8, 0, 16), np.zeros(16), np.zeros(16)], axis=-1), np.tile(np.eye(3), (16, 1, 1))
@@ -71,6 +72,20 @@ def test_what_is_no_word_is_refused(family, call, family_checkpoint):
             call(["go", "go"], advantage=advantage)
     with pytest.raises(ConfigError, match=r"advantage_template='better' has no '\{instruction\}' in it"):
         family.processor.from_pretrained(family_checkpoint, advantage_template="better")
+
+
+@pytest.mark.parametrize("place", ["instruction", "advantage"])
+def test_a_template_without_a_place_is_refused(place):
+    with pytest.raises(ConfigError, match=rf"has no '\{{{place}\}}' in it"):
+        checked_template("{instruction} {advantage}".replace(f"{{{place}}}", ""))
+
+
+def test_an_instruction_stands_at_all_its_places_and_is_no_template():
+    template = "{instruction} ({advantage}): {instruction}"
+    assert with_advantage(template, "say {advantage}", "good") == "say {advantage} (good): say {advantage}"
+    assert advantages_of(("good", None), 2) == ["good", None]
+    with pytest.raises(InputError, match="3 entries, the batch 2 samples"):
+        advantages_of(["good"] * 3, 2)
 
 
 def test_examples_bring_their_word(family, family_checkpoint, call):

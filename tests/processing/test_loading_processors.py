@@ -1,5 +1,6 @@
 """What `from_pretrained` of processors is given: words that nobody reads, and places where no processor of ours is."""
 
+import contextlib
 import inspect
 import json
 import shutil
@@ -10,6 +11,7 @@ import transformers
 import vlahub
 from vlahub.errors import CheckpointError, ConfigError
 from vlahub.finetuning import FinetuneOptions, make_arguments, prepare_finetuning
+from vlahub.processing.component_settings import check_same_settings
 
 PASSED = {"trust_remote_code": False, "revision": "main", "subfolder": "", "token": "x", "use_fast": True}
 PASSED |= {"dtype": "auto"}
@@ -31,6 +33,11 @@ def load(request, family, family_checkpoint):
 def test_a_word_that_nobody_reads_is_refused_with_what_may_be_meant(word, meant, load):
     with pytest.raises(ConfigError, match=f"from_pretrained has no argument {word}=1; .*{meant}"):
         load(**{word: 1})
+
+
+def test_what_no_argument_is_left_of_is_refused(family, family_checkpoint):
+    with pytest.raises(ConfigError, match="return_unused_kwargs=True: a processor and its parts leave no argument"):
+        family.processor.from_pretrained(str(family_checkpoint), return_unused_kwargs=True)
 
 
 def test_words_of_loaders_tokenizers_and_parts_pass(load, family):
@@ -147,6 +154,27 @@ def test_settings_of_images_that_differ_between_two_files_are_refused(load, fami
     for kind in kinds:
         with pytest.raises(CheckpointError, match=rf"say different things.*: {name} \(.*\[0.9, 0.8, 0.7\]"):
             kind.from_pretrained(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("own", "nested", "said"),
+    [
+        ({"size": 1, "_made_by": 1, "feature_extractor_type": "A"}, {"size": 1}, None),
+        ({"size": 1}, {}, r"size \(1 and None\)"),
+        ({}, {"size": 2}, r"size \(None and 2\)"),
+        (None, {"size": 2}, None),
+        ({"size": 1}, None, None),
+    ],
+)
+def test_settings_are_compared_where_both_files_have_them(own, nested, said, tmp_path):
+    folder = tmp_path / "deeper"
+    folder.mkdir()
+    if own is not None:
+        write(folder / "preprocessor_config.json", own)
+    write(folder / "processor_config.json", {} if nested is None else {"image_processor": nested})
+    check_same_settings(tmp_path, {"subfolder": "", "other": 1})
+    with pytest.raises(CheckpointError, match=said) if said else contextlib.nullcontext():
+        check_same_settings(tmp_path, {"subfolder": "deeper", "other": 1})
 
 
 KINDS = [vlahub.CogVLAProcessor, vlahub.CogVLAImageProcessor, vlahub.CogVLAConfig, vlahub.CogVLAForActionPrediction]

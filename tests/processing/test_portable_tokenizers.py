@@ -21,8 +21,9 @@ CASES = {
         {},
     ),
     "nothing tells of the place or the class that it was read by": (
-        {"tokenizer_class": "TokenizersBackend", "backend": "tokenizers", "is_local": True, "auto_map": {}},
-        {"backend": None, "is_local": None, "auto_map": None},
+        {"tokenizer_class": "TokenizersBackend", "backend": "tokenizers", "is_local": True, "auto_map": {}}
+        | {"local_files_only": True},
+        {"backend": None, "is_local": None, "auto_map": None, "local_files_only": None},
     ),
 }
 

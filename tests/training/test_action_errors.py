@@ -10,8 +10,9 @@ from datasets import Dataset
 
 from vlahub.errors import InputError
 from vlahub.evaluation import action_errors, executed_actions, gripper_events
+from vlahub.training import open_loop
 from vlahub.training.dimension_names import dimension_names, dimension_units, frames_per_second, record_names
-from vlahub.training.open_loop import episodes_of, noise_for, samples_of
+from vlahub.training.open_loop import batch_seed, episodes_of, noise_for, predicted_in_batches, samples_of
 
 LENGTHS = {4: 7, 2: 3, 9: 1}  # rows of each episode, by its number
 
@@ -135,6 +136,8 @@ def test_directions_delays_thresholds_and_a_gripper_that_never_moves():
     assert gripper_events(still, 0, 2) == {"threshold": None, "tolerance": 2, "frames": 4}
     found = gripper_events(still, 0, 2, threshold=0.5)
     assert (found["recorded"], found["predicted"], found["precision"]) == (0, 3, 0) and np.isnan(found["recall"])
+    on_it = gripper_events(series([0, 0.5, 1], [0, 0, 1]), 0, 0, threshold=0.5)  # a state lies above the threshold
+    assert (on_it["matched"], on_it["accuracy"]) == (1, 1)
 
 
 @pytest.mark.parametrize("second", [(0, [3, 4, 5]), (1, [0, 1, 2])], ids=["behind a gap", "of the next episode"])
@@ -155,15 +158,59 @@ def test_samples_are_chosen_by_episode_stride_and_number():
     assert everything.frame.tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 0] and everything.episode.tolist() == [*episode]
     every = samples_of(frames, np.arange(11), stride=3)
     assert every.frame.tolist() == [0, 3, 6, 0, 0] and every.index.tolist() == [0, 3, 6, 7, 10]
-    later = samples_of(frames, np.array([2, 3, 4, 9]), stride=2)  # examples that begin later, as those of drives
-    assert later.index.tolist() == [0, 2, 3] and later.frame.tolist() == [2, 4, 2]
+    later = samples_of(frames, np.array([1, 2, 3, 9]), stride=2)  # examples that begin later, as those of drives
+    assert (later.index.tolist(), later.frame.tolist(), later.episode.tolist()) == ([0, 2, 3], [1, 3, 2], [4, 4, 2])
     assert samples_of(frames, np.arange(11), max_samples=3).index.tolist() == [0, 5, 10]
     assert samples_of(frames, np.arange(11), max_samples=99).index.tolist() == list(range(11))
     assert episodes_of(frames, [9, 4])["episode_index"] == [4] * 7 + [9]
+    assert episodes_of(frames.rename_column("episode_index", "drive"), [9], "drive")["drive"] == [9]
     with pytest.raises(InputError, match=r"no episodes \[3\]; those of the dataset are 2 to 9"):
         episodes_of(frames, [3, 4])
-    with pytest.raises(InputError, match="stride=0"):
-        samples_of(frames, np.arange(11), stride=0)
+    for name in ("stride", "max_samples"):
+        with pytest.raises(InputError, match=f"{name}=0"):
+            samples_of(frames, np.arange(11), **{name: 0})
+    for numbers in ([0.0, 1.0], [-1, 0]):
+        with pytest.raises(InputError, match="'episode_index' must hold whole numbers from 0 on"):
+            samples_of(Dataset.from_dict({"episode_index": numbers}), np.arange(2))
+
+
+class Rows(torch.utils.data.Dataset):
+    """Examples that say which they are, and whether another process read them."""
+
+    def __len__(self):
+        return 11
+
+    def __getitem__(self, index):
+        return index, torch.utils.data.get_worker_info() is not None
+
+
+def test_batches_and_their_random_numbers_are_the_same_however_many_processes_share_them(monkeypatch, capsys):
+    frames = Dataset.from_dict({"episode_index": np.repeat(list(LENGTHS), list(LENGTHS.values()))})
+    samples = samples_of(frames, np.arange(11), stride=2)  # 0, 2, 4, 6 of an episode, 0 and 2 of the next, one more
+
+    def found(part, **options):
+        def predict(batch, chosen):
+            drawn = torch.rand(()).item()
+            return [(*row, int(frame), drawn) for row, frame in zip(batch, chosen.frame, strict=True)]
+
+        return predicted_in_batches(predict, Rows(), samples, 2, 3, torch.device("cpu"), part, **options)
+
+    whole = found((0, 1))
+    assert "predicting" in capsys.readouterr().err
+    assert [row[:3] for row in whole] == [(i, False, int(f)) for i, f in zip(samples.index, samples.frame, strict=True)]
+    for first in range(0, 7, 2):
+        torch.manual_seed(batch_seed(3, samples.taken(np.array([first]))))
+        assert {row[3] for row in whole[first : first + 2]} == {torch.rand(()).item()}
+    assert len({row[3] for row in whole}) == 4
+    shares = []
+    monkeypatch.setattr(open_loop, "gather_object", lambda own: shares.append(own) or own)
+    second, first = (found((rank, 2), progress=False) for rank in (1, 0))
+    assert not capsys.readouterr().err
+    monkeypatch.setattr(open_loop, "gather_object", lambda own: shares[0] + own)
+    assert (len(second), len(first)) == (3, 4) and found((0, 2)) == whole
+    assert all(row[1] for row in found((0, 2), num_workers=1)[:2])
+    with pytest.raises(InputError, match="batch_size=0"):
+        predicted_in_batches(None, Rows(), samples, 0, 3, torch.device("cpu"))
 
 
 def test_noise_of_a_sample_does_not_depend_on_the_others():

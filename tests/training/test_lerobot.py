@@ -4,11 +4,14 @@ The datasets of most tests are written here by hand, with pyarrow and without th
 picture the brightness tells its row. The tiny data set of the examples is read against the numbers it was drawn from.
 """
 
+import contextlib
 import importlib.util
 import io
 import itertools
 import json
 import sys
+import types
+import wave
 from pathlib import Path
 
 import datasets
@@ -27,8 +30,8 @@ from vlahub.training.action_chunks import ActionChunks
 from vlahub.training.lerobot import camera_columns, load_frames
 from vlahub.training.lerobot_layout import read_layout
 from vlahub.training.lerobot_paths import filled_template
-from vlahub.training.video_checks import rounding, same_rate
-from vlahub.training.video_frames import VideoFrame, image_columns, nearest_frame, read_frame
+from vlahub.training.video_checks import check_file_rate, check_times, rounding, same_rate
+from vlahub.training.video_frames import VideoFrame, frame_rate, image_columns, nearest_frame, read_frame
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LENGTHS, FPS = (5, 7, 3, 4), 10
@@ -334,6 +337,8 @@ def test_times_of_hours_are_only_as_exact_as_float32(tmp_path):
     assert 1e-4 < np.abs(times - 5000 - np.arange(4) / FPS).max() <= rounding(times)
     columns = camera_columns(np.full(4, 2), times, read_layout(tmp_path / "data"), tolerance=1e-4)
     assert columns.features[CAMERA].tolerance == rounding(times)
+    assert np.abs(np.diff(times) - 1 / FPS).max() > 2e-4
+    check_times(read_layout(tmp_path / "data"), np.full(4, 2), times, tolerance=1e-4)
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
@@ -372,21 +377,45 @@ def test_a_rate_in_info_json_that_is_not_the_datasets_is_refused(key, tmp_path):
     [
         ("from_timestamp", 0.4, "part of episode 1 .* begins at 0.4000 s, before that of episode 0 ends"),
         ("to_timestamp", 0.7, "part of episode 1 .* which are 2.0 frames; the episode has 7 rows"),
+        ("to_timestamp", 1.1, "part of episode 1 .* which are 6.0 frames; the episode has 7 rows"),
     ],
 )
-def test_parts_of_videos_that_do_not_fit_their_episodes_are_refused(column, value, message, tmp_path):
+@pytest.mark.parametrize("camera", [CAMERA, OTHER])
+def test_parts_of_videos_that_do_not_fit_their_episodes_are_refused(camera, column, value, message, tmp_path):
     folder = write_lerobot(tmp_path / "data", kind="video")
     file = folder / "meta/episodes/chunk-000/file-000.parquet"
 
     def change(table):
         values = [0.5, 1.2, 1.5] if column == "to_timestamp" else [0.0, 0.5, 1.2]
         values[1] = value
-        name = f"videos/{CAMERA}/{column}"
+        name = f"videos/{camera}/{column}"
         return table.drop_columns([name] if name in table.column_names else []).append_column(name, pa.array(values))
 
     rewrite(file, change)
     with pytest.raises(InputError, match=message):
         load_frames(folder)
+
+
+def test_parts_of_a_video_may_lie_in_another_order_than_their_episodes(tmp_path):
+    folder = write_lerobot(tmp_path / "data", kind="video")
+    name, starts = f"videos/{CAMERA}/from_timestamp", pa.array([0.7, 0.0, 1.2])
+    file = folder / "meta/episodes/chunk-000/file-000.parquet"
+    rewrite(file, lambda table: table.drop_columns([name]).append_column(name, starts))
+    assert load_frames(folder).num_rows == sum(LENGTHS)
+
+
+def test_a_video_without_pictures_is_none_and_one_without_a_rate_is_not_of_another(tmp_path, monkeypatch):
+    av = pytest.importorskip("av")
+    with wave.open(str(tmp_path / "a.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 80, "NONE", ""))
+        sound.writeframes(bytes(160))
+    for read in (frame_rate, lambda path: read_frame(path, 0.0, 0.1)):
+        with pytest.raises(InputError, match=r"a\.wav cannot be read as a video"):
+            read(tmp_path / "a.wav")
+    silent = types.SimpleNamespace(streams=types.SimpleNamespace(video=[types.SimpleNamespace(average_rate=None)]))
+    monkeypatch.setattr(av, "open", lambda path: contextlib.nullcontext(silent))
+    assert frame_rate(tmp_path / "b.mp4") is None
+    check_file_rate(tmp_path / "b.mp4", 10)
 
 
 def test_what_is_no_video_is_refused(tmp_path):

@@ -88,6 +88,8 @@ def test_a_history_of_another_frame_or_without_rotations_is_refused_by_the_proce
 
 
 def test_a_frame_that_is_none_is_refused_and_a_world_history_needs_rotations():
+    with pytest.raises(InputError, match=r"ego_history_xyz has shape \(0, 16, 3\)"):
+        read_history(np.zeros((0, 16, 3)), np.zeros((0, 16, 3, 3)))
     with pytest.raises(InputError, match="history_frame='map' is unknown; choose from ego, world"):
         read_history(*ego_history(), frame="map")
     with pytest.raises(InputError, match="no rotation"):

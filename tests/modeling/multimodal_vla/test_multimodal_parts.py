@@ -1,5 +1,7 @@
 """Parts of composed VLAs alone: resamplers, the flow head's network against one joint pass, which class a choice is."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from transformers import GemmaConfig, LlamaConfig
 
 from vlahub import FlowMatchingActionExpert, MultimodalVLAConfig, MultimodalVLAForActionPrediction
 from vlahub.configuration.multimodal_vla.head_facts import HEAD_FACTS
+from vlahub.errors import InputError
 from vlahub.modeling.film import FiLM
 from vlahub.modeling.learned_tokens import LearnedTokens
 from vlahub.modeling.masking import additive
@@ -15,9 +18,11 @@ from vlahub.modeling.mlp_resnet import MLPResNet
 from vlahub.modeling.multimodal_vla import language_model_rules
 from vlahub.modeling.multimodal_vla.composed_heads import HEADS
 from vlahub.modeling.multimodal_vla.context_action_network import ContextActionNetwork
+from vlahub.modeling.multimodal_vla.multimodal_inputs import Prompt
 from vlahub.modeling.multimodal_vla.perceiver_resampler import PerceiverResampler
 from vlahub.modeling.multimodal_vla.qformer_projector import QFormerProjector
 from vlahub.modeling.multimodal_vla.token_learner import TokenLearner
+from vlahub.modeling.multimodal_vla.vision_tokens import vision_tokens
 from vlahub.modeling.prismatic_projector import PrismaticProjector
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -100,20 +105,36 @@ def test_latents_look_at_tokens_and_at_themselves_each_normed(randomized):
     torch.testing.assert_close(layer(latents, given, None), wanted + layer.mlp(wanted), **CLOSE)
 
 
-def test_tokens_that_the_perceivers_mask_hides_are_not_there(randomized):
-    perceiver = randomized(PerceiverResampler(IN, OUT, LATENTS, 2, 4))
+def test_a_perceiver_is_its_layers_one_after_the_other_and_a_norm(randomized):
+    perceiver, given = randomized(PerceiverResampler(IN, OUT, LATENTS, 2, 4)), tokens(9)
+    states = perceiver.latents(2)
+    for layer in perceiver.layers:
+        states = layer(states, perceiver.proj(given), None)
+    torch.testing.assert_close(perceiver(given), perceiver.norm(states), **CLOSE)
+
+
+def test_every_layer_of_a_qformer_looks_at_the_features_and_none_drops_out(randomized):
+    projector, given = randomized(QFormerProjector(IN, OUT, LATENTS, 3, 4)), tokens(9)
+    layers = projector.qformer.encoder.layer
+    assert len(layers) == 3 and all(layer.has_cross_attention for layer in layers)
+    assert {layer.attention.attention.num_attention_heads for layer in layers} == {4}
+    assert {layer.intermediate_query.dense.out_features for layer in layers} == {4 * IN}
+    torch.testing.assert_close(projector.train()(given), projector.eval()(given), **CLOSE)
+
+
+def test_tokens_that_a_mask_hides_are_not_there(resampler):
     given = tokens(9)
     mask = torch.ones(2, 9, dtype=torch.bool)
-    torch.testing.assert_close(perceiver(given, mask), perceiver(given), **CLOSE)
+    torch.testing.assert_close(resampler(given, mask), resampler(given), **CLOSE)
     mask[0, [1, 8]] = False
-    found = perceiver(given, mask)
-    torch.testing.assert_close(found[:1], perceiver(given[:1, [0, 2, 3, 4, 5, 6, 7]]), **CLOSE)
-    torch.testing.assert_close(found[1:], perceiver(given[1:]), **CLOSE)
+    found = resampler(given, mask)
+    torch.testing.assert_close(found[:1], resampler(given[:1, [0, 2, 3, 4, 5, 6, 7]]), **CLOSE)
+    torch.testing.assert_close(found[1:], resampler(given[1:]), **CLOSE)
 
 
 def test_a_token_learner_weighs_positions_by_a_softmax_of_an_mlps_scores(randomized):
     """The published `TokenLearnerModuleV11`, written out in numpy."""
-    learner, given = randomized(TokenLearner(IN, OUT, LATENTS, bottleneck_size=6)), tokens(9)
+    learner, given = randomized(TokenLearner(IN, OUT, LATENTS, bottleneck_size=6)).double(), tokens(9).double()
     weights = {name: value.double().numpy() for name, value in learner.state_dict().items()}
     wanted = np.zeros((2, LATENTS, OUT))
     for i, features in enumerate(given.double().numpy()):
@@ -127,7 +148,7 @@ def test_a_token_learner_weighs_positions_by_a_softmax_of_an_mlps_scores(randomi
             share = np.exp(scores[:, k]) / np.exp(scores[:, k]).sum()
             token = sum(share[j] * features[j] for j in range(9))
             wanted[i, k] = weights["proj.weight"] @ token + weights["proj.bias"]
-    np.testing.assert_allclose(learner(given).detach().numpy(), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(learner(given).detach().numpy(), wanted, rtol=1e-6, atol=1e-6)  # shares are float32
 
 
 def test_the_weights_of_a_token_learner_of_bfloat16_are_made_in_float32(randomized, monkeypatch):
@@ -141,6 +162,18 @@ def test_the_weights_of_a_token_learner_of_bfloat16_are_made_in_float32(randomiz
     (shares,) = asked
     assert shares.dtype == torch.float32 and shares.shape == (2, 300, LATENTS)
     torch.testing.assert_close(shares.sum(dim=1), torch.ones(2, LATENTS), atol=1e-5, rtol=0)
+
+
+def test_features_of_as_many_tokens_as_a_sample_has_are_projected_and_padded_behind():
+    rows, projector = [tokens(3)[0], tokens(5, seed=1)[1]], torch.nn.Linear(IN, OUT)
+    ids = torch.zeros(2, 4, dtype=torch.long)
+    prompt = Prompt(ids, ids == 0, ids != 0)
+    found, real = vision_tokens(SimpleNamespace(image_features=lambda prompt: rows), projector, prompt)
+    assert real.tolist() == [[True] * 3 + [False] * 2, [True] * 5]
+    for row, own, count in zip(rows, found, (3, 5), strict=True):
+        torch.testing.assert_close(own[:count], projector(row), **CLOSE)
+    with pytest.raises(InputError, match="pixel_values holds 1 samples, input_ids 2"):
+        vision_tokens(SimpleNamespace(image_features=lambda prompt: rows[:1]), projector, prompt)
 
 
 def test_learned_tokens_are_the_same_for_every_sample():
@@ -198,7 +231,8 @@ def test_context_and_suffix_apart_are_one_joint_pass(network, name, implementati
         assert nothing is None
         for seed in (2, 1):  # a step leaves nothing behind for the next
             suffix = tokens(SUFFIX, 24, seed=seed)
-            (_, found), _ = module(past_key_values=cache, inputs_embeds=[None, suffix])
+            (_, found), kept = module(past_key_values=cache, inputs_embeds=[None, suffix])
+            assert kept is cache
             torch.testing.assert_close(found, jointly(module, context, suffix, mask), **CLOSE)
 
 
@@ -266,6 +300,12 @@ def test_a_choice_is_the_part_of_that_name():
     assert type(made(projector_type="qformer").projector) is QFormerProjector
     assert type(made(projector_type="prismatic").projector) is PrismaticProjector
     assert type(made(projector_type="token_learner").projector) is TokenLearner
+    assert made(projector_type="token_learner").projector.fc2.out_features == LATENTS
+    sizes = {"num_resampler_layers": 3, "num_resampler_heads": 2}
+    layers = made(projector_type="perceiver", **sizes).projector.layers
+    assert [layer.attention.num_heads for layer in layers] == [2] * 3
+    layers = made(projector_type="qformer", **sizes).projector.qformer.encoder.layer
+    assert [layer.attention.attention.num_attention_heads for layer in layers] == [2] * 3
     discrete = made(projector_type="linear", action_head="discrete")
     assert type(discrete.projector) is torch.nn.Linear and discrete.action_head is None
     assert len(discrete.action_queries.tokens) == 8 * 7 and len(made().action_queries.tokens) == 8

@@ -274,6 +274,21 @@ def test_a_video_is_no_part_of_an_observation(around, name):
 
 
 @replaceable
+def test_film_in_the_places_of_images_does_not_know_the_answer(around, name):
+    model, given = around(name, fusion="film", action_head="flow"), Batch(name).inputs([0])
+    torch.nn.init.normal_(model.film.shift.weight)
+    answer, states = torch.zeros_like(given["input_ids"]), []
+    answer[:, -1] = 1
+    for word in (11, 12):
+        given["input_ids"] = given["input_ids"].masked_fill(answer == 1, word)
+        labels = given["input_ids"].masked_fill(answer == 0, -100)
+        prompt = checked_prompt(model, **{"image_grid_thw": None, **given})
+        states.append(fuse(model.fusion_parts, model.config, prompt, None, labels, answer)[2])
+    torch.testing.assert_close(states[0][:, :-1], states[1][:, :-1], **CLOSE)
+    assert (states[0] - states[1])[:, -1].abs().max() > 1e-3
+
+
+@replaceable
 def test_film_starts_as_the_identity(around, name):
     early = around(name, action_head="flow")
     film = MultimodalVLAForActionPrediction(

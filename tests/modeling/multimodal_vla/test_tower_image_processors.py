@@ -244,6 +244,10 @@ def test_patches_without_what_goes_with_them_are_refused(naflex):
             model.predict_action(**{key: value for key, value in inputs.items() if key != name})
     with pytest.raises(InputError, match=r"^images have the shapes pixel_values \(2, 2, 3, 28, 28\)"):
         model.predict_action(**{**inputs, "pixel_values": torch.zeros(2, 2, 3, 28, 28)})
+    for name, shape in (("pixel_attention_mask", (2, 2, 3)), ("spatial_shapes", (2, 2, 1))):
+        wrong = torch.ones(shape, dtype=torch.long)
+        with pytest.raises(InputError, match=r"^images have the shapes .* or without views, are needed"):
+            model.predict_action(**{**inputs, name: wrong})
     with pytest.raises(InputError, match=r"^image_sizes is no argument of this model"):
         model.predict_action(**inputs, image_sizes=torch.zeros(2, 2))
     one = {name: value[:, 0] if name in model.backbone.image_arguments else value for name, value in inputs.items()}

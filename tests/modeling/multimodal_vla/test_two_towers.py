@@ -225,6 +225,9 @@ def test_towers_of_different_sizes_read_pictures_of_the_smaller_one(composed):
     assert tokens_of(model, pixels())[0].shape == (2, VIEWS * 4, WIDTH)
     turned = composed(vision_config=SIGLIP | {"image_size": 56}, second_vision_config=DINO)
     assert tokens_of(turned, pixels())[0].shape == (2, VIEWS * 4, WIDTH)
+    clip = CLIPVisionConfig(**TOWER | {"num_hidden_layers": DEPTH, "image_size": 56})
+    earlier = composed(vision_config=clip, second_vision_config=SIGLIP, vision_feature_layer=-2)
+    assert tokens_of(earlier, pixels())[0].shape == (2, VIEWS * 4, WIDTH)
 
 
 # ---- as part of a model

@@ -3,6 +3,7 @@
 import copy
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -284,6 +285,28 @@ def test_every_form_of_one_sample_gives_the_same(make):
         check_equal(found, expected)
     arrays = processor(stack, xyz, rot, return_tensors="np")
     assert all(np.array_equal(arrays[name], expected[name].numpy()) for name in expected)
+
+
+def test_poses_of_another_frame_and_arrays_of_another_library(make):
+    processor, (xyz, rot) = make(), history()
+    turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    world = processor(frames(), xyz @ turn.T + 5, turn @ rot, history_frame="world")
+    for name, value in processor(frames(), xyz, rot).items():
+        torch.testing.assert_close(world[name], value, atol=1e-5, rtol=1e-5)
+    with pytest.raises(InputError, match="return_tensors='tf'"):
+        processor(frames(), xyz, rot, return_tensors="tf")
+
+
+def test_the_processor_of_a_model_has_its_fields(make):
+    tokenizer, names = make().tokenizer, ["camera_front_wide_120fov", "camera_cross_left_120fov"]
+    config = SimpleNamespace(min_pixels=PIXELS["min_pixels"], max_pixels=PIXELS["max_pixels"], view_names=names)
+    config.tokens_per_history_traj, config.camera_labels = 48, True
+    config.hist_traj_tokenizer_cfg, config.hist_token_start_idx = HISTORY_VALUES, FIRST_HISTORY_VALUE
+    found = AlpamayoR1Processor.for_config(config, tokenizer, max_pixels=6144, image_std=[1.0, 2.0, 3.0])
+    assert (found.view_names, found.camera_labels, found.num_history_tokens) == (names, True, 48)
+    assert (found.history_token_config, found.history_token_start_idx) == (HISTORY_VALUES, FIRST_HISTORY_VALUE)
+    images = found.image_processor
+    assert (images.min_pixels, images.max_pixels, images.image_std) == (PIXELS["min_pixels"], 6144, [1.0, 2.0, 3.0])
 
 
 def test_inputs_stay_as_they_were(make):

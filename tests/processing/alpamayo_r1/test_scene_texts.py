@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vlahub.errors import InputError
+from vlahub.errors import ConfigError, InputError
 from vlahub.processing.alpamayo_r1 import messages, scene_samples
-from vlahub.processing.alpamayo_r1.driving_prompt import IMAGE_TOKEN
+from vlahub.processing.alpamayo_r1.camera_labels import labels_before, read_indices
+from vlahub.processing.alpamayo_r1.driving_prompt import IMAGE_TOKEN, DrivingPrompt, driving_prompt_pieces, request_of
+from vlahub.processing.alpamayo_r1.history_placeholders import check_tokens
 from vlahub.processing.alpamayo_r1.messages import (
     SceneMessage,
     driving_text,
@@ -27,6 +29,9 @@ from vlahub.processing.alpamayo_r1.route_and_question import (
     reads_routes,
 )
 from vlahub.processing.alpamayo_r1.scene_samples import as_batch, in_order, labels_of, requests_of, split_samples
+from vlahub.processing.alpamayo_r1.special_tokens import TRAJ_TOKEN
+from vlahub.processing.alpamayo_r1.written_parts import split_ids
+from vlahub.processing.chat_turns import Turn
 
 VIEWS = ["camera_front_wide_120fov", "camera_cross_left_120fov"]  # 1 and 0
 LATER = [*ROUTE, *QUESTION, ANSWER_START, "<|extra|>", " "]
@@ -100,7 +105,7 @@ def test_each_image_has_as_many_tokens_as_the_model_makes_of_it():
 def test_navigation_is_one_for_all_or_one_for_each():
     later = tokenizer(*LATER)
     assert navigations_of("left", 2, later) == ["left", "left"] and navigations_of(None, 2, later) == [None, None]
-    assert navigations_of(["left", None], 2, later) == ["left", None]
+    assert navigations_of(["left", None], 2, later) == navigations_of(("left", None), 2, later) == ["left", None]
     for given in (["left"], ["left"] * 3):
         with pytest.raises(InputError, match=f"nav_text has {len(given)} entries, the batch 2 samples"):
             navigations_of(given, 2, later)
@@ -189,3 +194,47 @@ def test_a_batch_holds_the_pixels_of_the_samples_that_have_images():
     )
     assert found["input_ids"].tolist() == [[0, 5], [5, 6]]
     assert "pixel_values" not in as_batch([[5]], [{}], tokenizer(), "left", "np")
+
+
+def test_a_camera_beyond_those_with_names_is_called_by_its_number():
+    assert labels_before([7, 1], [1, 2]) == ["Camera 7: frame 0 ", "Front camera: frame 0 ", "frame 1 "]
+    assert read_indices([7, 1], 1) == [[7, 1]]
+    with pytest.raises(InputError, match="camera_indices holds True; a camera's number is 0 or above"):
+        read_indices([True, 2], 1)
+
+
+def test_the_systems_line_is_no_turn():
+    with pytest.raises(InputError, match="history has a system turn"):
+        driving_prompt_pieces(DrivingPrompt("drive", (1,), 2, turns=[Turn("system", "fly")]))
+
+
+def test_the_request_of_a_whole_prompt_is_found_behind_any_path():
+    head, behind = driving_prompt_pieces(DrivingPrompt("drive", (2,), 0))
+    end = TRAJ_TOKEN["history_end"]
+    for path in ("", "<i1><i222>", TRAJ_TOKEN["history"] * 3):
+        assert request_of(f"{head.replace(end, path + end)}go home{behind}", "drive", behind) == "go home"
+
+
+def test_what_was_written_is_taken_apart_without_special_tokens_alone():
+    tokens = {1: SimpleNamespace(content="<|end|>", special=True), 2: SimpleNamespace(content="lane", special=False)}
+    text = "keep lane <|end|><|cot_end|>"
+    reader = SimpleNamespace(decode=lambda ids, skip_special_tokens: text, added_tokens_decoder=tokens)
+    assert split_ids(reader, [1, 2], False)["cot"] == "keep lane <|end|>"
+    assert split_ids(reader, [[1, 2]], True)["cot"] == ["keep lane"]
+    for ids in (3, [[[1]]]):
+        with pytest.raises(InputError, match="accepted is"):
+            split_ids(reader, ids, False)
+
+
+def test_a_tokenizer_has_the_token_of_images_and_all_values_of_a_path():
+    words = [TRAJ_TOKEN["history_start"], TRAJ_TOKEN["history"], TRAJ_TOKEN["history_end"], IMAGE_TOKEN]
+    known = {token: i for i, token in enumerate([*words, "<i0>", "<i1>", "<i2>"])}
+    reader = SimpleNamespace(get_vocab=lambda: known)
+    check_tokens(reader, 4, 3)
+    with pytest.raises(ConfigError, match="with 4 values needs '<i3>' at id 7; in the tokenizer it is at None"):
+        check_tokens(reader, 4, 4)
+    with pytest.raises(ConfigError, match="with 3 values needs '<i-1>' at id 3"):
+        check_tokens(reader, 3, 3)
+    del known[IMAGE_TOKEN]
+    with pytest.raises(ConfigError, match=r"the tokenizer has no token '<\|image_pad\|>'"):
+        check_tokens(reader, 4, 3)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from transformers import (
 from vlahub import MultimodalVLAForActionPrediction, MultimodalVLAProcessor
 from vlahub.conversion.files.file_kinds import TOKENIZER, travelling
 from vlahub.errors import ConfigError, InputError
-from vlahub.processing.multimodal_vla.grounding_text import GROUNDING_FILE
+from vlahub.processing.multimodal_vla.grounding_text import GROUNDING_FILE, GroundingText, tokenizer_of_towers
 
 WORDS = ["<pad>", "</s>", "<s>", "<unk>", *["a", "red", "cup", "on", "the", "table", "Red", "blue"]]
 TEXTS = ["a red cup", "the blue table on the table"]
@@ -121,12 +122,25 @@ def test_a_batch_is_its_samples_and_pixels_are_those_of_a_prediction(saved):
     assert isinstance(processor(VIEWS, "a cup", grounding=True, return_tensors="np")["input_ids"], np.ndarray)
 
 
+def test_grounding_takes_views_and_texts_as_a_prediction_does(saved):
+    processor = MultimodalVLAProcessor.from_pretrained(saved[0])
+    plain = processor(VIEWS, TEXTS[0], grounding=True)
+    processor.view_names, processor.prompt_template = ["top", "wrist"], "what is {instruction} ?"
+    named = processor({"wrist": VIEWS[1], "top": VIEWS[0]}, f"what is {TEXTS[0]} ?", grounding=True)
+    assert set(named) == set(plain) and all(torch.equal(named[name], plain[name]) for name in plain)
+    with pytest.raises(InputError, match="return_tensors='tf'"):
+        processor(VIEWS[:1] * 2, TEXTS[0], grounding=True, return_tensors="tf")
+
+
 def test_the_tokenizer_is_a_file_of_the_checkpoint_and_is_saved_again(saved, tmp_path):
     processor = MultimodalVLAProcessor.from_pretrained(saved[0])
     processor.save_pretrained(tmp_path)
     assert tmp_path / GROUNDING_FILE in travelling(tmp_path, TOKENIZER)
     again = MultimodalVLAProcessor.from_pretrained(tmp_path)([VIEWS, VIEWS], TEXTS, grounding=True)
     assert torch.equal(again["input_ids"], saved[1]["input_ids"])
+    deeper = GroundingText.load(tmp_path.parent, processor.grounding_config, subfolder=tmp_path.name, dtype="auto")
+    assert deeper.tokenizer.special_tokens_map == processor.grounding_text.tokenizer.special_tokens_map
+    assert (deeper.tokenizer.eos_token, deeper.tokenizer.unk_token) == ("</s>", "<unk>")
     spelt = processor(VIEWS, "a </s> cup", grounding=True)["input_ids"][0].tolist()
     assert [i for i in spelt if i not in (0, 2)][:4] == [4, 3, 6, 1]  # text: no word that it knows
 
@@ -184,6 +198,27 @@ def test_siglip_2_reads_lower_case(tmp_path):
     )
 
 
+def test_siglip_2_reads_lower_case_by_any_tokenizer():
+    processor = made(config_of("siglip2"), word_tokenizer())
+    assert processor(VIEWS, "a Red cup", grounding=True)["input_ids"][0, :4].tolist() == [4, 5, 6, 1]
+
+
+def test_a_text_has_a_token_and_a_tower_alone_has_no_tokenizer(tmp_path):
+    tokenizer = word_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="$A", special_tokens=[])
+    text = GroundingText(tokenizer, {"max_length": LENGTH, "fills_length": True, "lower_case": False})
+    assert text(["a"])["input_ids"][0, 0] == 4
+    with pytest.raises(InputError, match=f"has 0 tokens for the text tower, which reads 1 to {LENGTH}"):
+        text(["a", " "])
+    nothing = SimpleNamespace(model_type="siglip", _name_or_path=str(tmp_path))
+    assert tokenizer_of_towers(nothing) is None
+    word_tokenizer().save_pretrained(tmp_path)
+    alone, both = (
+        SimpleNamespace(model_type=kind, _name_or_path=str(tmp_path)) for kind in ("siglip_vision", "siglip")
+    )
+    assert tokenizer_of_towers(alone) is None and tokenizer_of_towers(both).is_fast
+
+
 def test_what_is_no_text_towers_tokenizer_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="ids up to 11, the text tower's vocab_size is 11; it must be the"):
         made(config_of("siglip", vocab_size=11), word_tokenizer())
@@ -208,6 +243,8 @@ def test_a_processor_without_a_text_tower_refuses_grounding_and_says_what_to_do(
     processor = made(config_of("siglip"), word_tokenizer())
     with pytest.raises(InputError, match=f"has 11 tokens for the text tower, which reads 1 to {LENGTH}"):
         processor(VIEWS, "a red cup on the table a red cup on", grounding=True)
+    plain, bare = (processor(VIEWS, "a cup", grounding=True, history=turns) for turns in (None, []))
+    assert torch.equal(plain["input_ids"], bare["input_ids"])
     for name, value in {"history": ["a red cup"], "advantage": "positive"}.items():
         with pytest.raises(InputError, match=f"{name} was given with grounding=True"):
             processor(VIEWS, "a cup", grounding=True, **{name: value})

@@ -59,6 +59,20 @@ def test_each_channel_has_its_own_mean_and_deviation():
     np.testing.assert_allclose(found, expected.transpose(2, 0, 1), rtol=0, atol=1e-6)
 
 
+def test_the_channels_of_a_second_tower_come_behind_in_its_own_normalisation(tmp_path):
+    image, second = noise(), {"second_image_mean": MEAN, "second_image_std": STD}
+    first = {"image_mean": [0.0, 0.5, 1.0], "image_std": [1.0, 2.0, 4.0]}
+    found = pixels(image, **first, **second)[0, 0]
+    np.testing.assert_array_equal(found[:3], pixels(image, **first)[0, 0])
+    np.testing.assert_array_equal(found[3:], pixels(image, image_mean=MEAN, image_std=STD)[0, 0])
+    MultimodalVLAImageProcessor(**first, **second).save_pretrained(tmp_path)
+    again = MultimodalVLAImageProcessor.from_pretrained(tmp_path, second_image_std=[1.0, 2.0, 3.0])
+    assert (again.second_image_mean, again.second_image_std) == (MEAN, [1.0, 2.0, 3.0])
+    for name in second:
+        with pytest.raises(ConfigError, match=r"second_image_.*=None must be three numbers"):
+            MultimodalVLAImageProcessor(**{name: second[name]})
+
+
 def test_every_form_of_an_image_gives_the_same_pixels():
     image = noise(40, 30)
     tensor, expected = torch.from_numpy(image), pixels(image)

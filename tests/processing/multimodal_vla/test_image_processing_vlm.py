@@ -93,7 +93,7 @@ def test_what_is_given_wins_over_the_class_of_a_towers_own_processor():
 
 def test_a_towers_settings_are_read_by_their_older_names_and_are_not_the_callers():
     settings = {"feature_extractor_type": "ViTFeatureExtractor", "size": {"height": 28, "width": 28}}
-    processor = TowerImageProcessor.of_settings(settings)
+    processor = TowerImageProcessor.of_settings(settings | {"_processor_class": "AutoProcessor"})
     settings["size"]["height"] = 7
     kept = {"image_processor_type": "ViTImageProcessor", "size": {"height": 28, "width": 28}}
     assert processor.image_settings == kept

@@ -106,6 +106,11 @@ def test_the_text_of_a_composed_model_holds_no_images(make):
     assert output["pixel_values"].shape == (1, 2, 3, 28, 28)
 
 
+def test_an_instruction_stands_in_all_its_places(make):
+    output = make(prompt_template="{instruction} : {instruction}")(images=VIEWS, text="wave")
+    assert output["input_ids"].tolist() == [ids_of("<bos> wave : wave")]
+
+
 def test_special_tokens_are_added_as_asked(make):
     for settings, expected in (
         ({}, "<bos> wave"),
@@ -292,10 +297,12 @@ def test_a_composed_model_gets_the_pixels_of_its_tower(tokenizer, vision, mean):
 
 def test_fields_of_the_config_become_arguments(tokenizer):
     fields = {**DISCRETE, "num_action_bins": 8, "action_head": "discrete", "state_size": 2}
+    fields |= {"normalization_type": "bounds", "view_names": ["primary", "wrist"]}
     config = model_config(vision=SiglipVisionConfig(), **fields)
     processor = MultimodalVLAProcessor.for_config(config, tokenizer)
     assert (processor.proprio_dim, processor.num_action_bins, processor.action_vocab_size) == (2, 8, 100)
-    assert processor.norm_stats == config.norm_stats
+    for name in ("norm_stats", "normalization_type", "view_names", "num_action_chunks", "action_dim"):
+        assert getattr(processor, name) == getattr(config, name), name
     config.state_size, config.action_head = None, "flow"
     processor = MultimodalVLAProcessor.for_config(config, tokenizer)
     assert processor.proprio_dim is None and processor.action_vocab_size is None
@@ -310,8 +317,9 @@ def test_defaults_give_way_to_overrides_of_both_processors(tokenizer):
     composed = model_config(vision=SiglipVisionConfig())
     processor = MultimodalVLAProcessor.for_config(composed, tokenizer, num_views=2, image_mean=[0.0, 0.0, 0.0])
     assert (processor.image_processor.num_views, processor.image_processor.image_mean) == (2, [0.0] * 3)
+    with_state = model_config(vision=SiglipVisionConfig(), state_size=3)
     for word in ("state_dim", "proprio_dim"):
-        assert MultimodalVLAProcessor.for_config(composed, tokenizer, **{word: 5}).state_dim == 5
+        assert MultimodalVLAProcessor.for_config(with_state, tokenizer, **{word: 5}).state_dim == 5
     assert MultimodalVLAProcessor.for_config(composed, tokenizer, num_images_in_input=2).image_processor.num_views == 2
     own = MultimodalVLAImageProcessor()
     assert MultimodalVLAProcessor.for_config(composed, tokenizer, image_processor=own).image_processor is own
@@ -485,11 +493,23 @@ def test_actions_come_back_within_half_a_bin(make):
     assert torch.equal(processor.encode_actions(found), ids)
 
 
+def test_actions_are_normalised_by_the_statistics_of_the_settings(make):
+    action = STATISTICS["action"] | {"min": [-4.0, -2.0, 0.0], "max": [4.0, 6.0, 1.0]}
+    wide = {"norm_stats": {"kitchen": {"action": action}}, "normalization_type": "bounds"}
+    processor = make(**DISCRETE | wide)
+    ends = torch.tensor([[*action["min"][:2], -1.0], action["max"]])
+    assert processor.encode_actions(ends).tolist() == [[[99] * 3, [84] * 3]]
+    found = processor.decode_actions([[[99] * 3, [84] * 3]])[0, :, :2]
+    torch.testing.assert_close(found, ends[:, :2] * 14 / 15 + torch.tensor([0.0, 2 / 15]))
+
+
 def test_the_ends_of_the_range_are_the_ends_of_the_vocabulary(make):
     processor = make(**DISCRETE)
     ends = torch.stack([torch.tensor([*LOW[:2], -1.0]), torch.tensor(HIGH)])
     assert processor.encode_actions(ends).tolist() == [[[99] * 3, [84] * 3]]
     assert torch.equal(processor.encode_actions(ends * 9), processor.encode_actions(ends))
+    found = processor.decode_actions([[[99] * 3, [84] * 3]])  # the middles between the outermost of 16 edges
+    torch.testing.assert_close(found[0, :, :2], ends[:, :2] * 14 / 15 + torch.tensor([0.0, 1 / 15]))
 
 
 @pytest.mark.parametrize("form", [lambda ids: ids, torch.Tensor.tolist, torch.Tensor.numpy], ids=["pt", "list", "np"])
@@ -535,6 +555,7 @@ def test_ids_that_are_no_actions_are_refused(make, ids, message):
     [
         (np.zeros((3, 3)), r"shape \(3, 3\); accepted is \(2, 3\)"),
         (np.zeros(6), r"shape \(6,\)"),
+        (np.zeros((1, 1, 2, 3)), r"shape \(1, 1, 2, 3\)"),
         (np.full((2, 3), np.nan), "not finite"),
     ],
 )
@@ -562,11 +583,15 @@ def test_a_model_without_a_discrete_head_refuses_both_directions(make):
         ({**VLM, "prompt_template": "{instruction}"}, "holds '{images}' 0 times"),
         ({**VLM, "prompt_template": "{images}{images}{instruction}"}, "holds '{images}' 2 times"),
         ({**VLM, "image_format": "<image>"}, "image_format='<image>' must hold '{image}' once"),
+        ({**VLM, "image_format": "{image}{image}"}, "must hold '{image}' once"),
         ({**VLM, "image_seq_length": None}, "image_seq_length=None"),
         ({"padding_side": "middle"}, "padding_side='middle'"),
         ({"proprio_dim": 0}, "state_dim=0"),
         ({"num_action_chunks": 0}, "num_action_chunks=0"),
+        ({"action_dim": 0}, "action_dim=0"),
         ({"num_action_bins": 1}, "num_action_bins=1 must be at least 2"),
+        ({"num_action_bins": 16.0}, "num_action_bins=16.0 must be"),
+        ({"action_vocab_size": 0}, "action_vocab_size=0 must be"),
         ({"action_vocab_size": 255}, "num_action_bins=256 must be .* at most action_vocab_size=255"),
         ({"norm_stats": {"kitchen": STATISTICS}}, r"\['kitchen'\]\['action'\].* needs 7"),
         (

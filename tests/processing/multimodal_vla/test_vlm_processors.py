@@ -53,6 +53,12 @@ def test_a_chat_template_without_a_way_to_write_images_is_refused(written):
         chat_prompt(tokenizer_with("<image>"), template, "<image>")
 
 
+def test_a_chat_template_that_does_not_write_the_instruction_is_refused():
+    images_alone = "{% for part in messages[0]['content'] %}{% if part['type'] == 'image' %}<image>{% endif %}"
+    with pytest.raises(ConfigError, match="does not write '<image>' for each image in one way"):
+        chat_prompt(tokenizer_with("<image>"), images_alone + "{% endfor %}", "<image>")
+
+
 def test_a_vlms_own_chat_template_comes_before_the_documented_prompt():
     vlm, own = tiny_vlm("llava_next")
     own.chat_template = ROLES + "{% if part['type'] == 'image' %}<image>{% else %}" + TEXT
@@ -114,7 +120,7 @@ def test_the_whole_processor_of_a_vlm_gives_what_its_tokenizer_alone_gives(make)
     vlm, own = make()
     config = config_of(vlm)
     whole, plain = (MultimodalVLAProcessor.for_config(config, one) for one in (own, own.tokenizer))
-    inputs = {"images": [[noise(SIZE, SIZE)] * 2], "text": ["pick up the cube"]}
+    inputs = {"images": [[noise(SIZE, SIZE)] * 2] * 2, "text": ["pick up the cube", "put"], "padding_side": "left"}
     found, wanted = whole(**inputs), plain(**inputs)
     assert torch.equal(found["input_ids"], wanted["input_ids"])
     torch.testing.assert_close(

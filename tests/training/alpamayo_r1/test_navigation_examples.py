@@ -62,6 +62,9 @@ def test_questions_are_the_published_ids_and_labels(asked, processor, model, que
         wanted = ids[i].masked_fill(~labels[i].bool(), -100)[real][:-1]
         assert torch.equal(batch["labels"][i][found], wanted)
     assert set(batch) == {"input_ids", "attention_mask", "labels", "pixel_values", "image_grid_thw"}
+    spaced = [question | {"answer": f" {question['answer']}\n"} for question in questions]
+    again = AlpamayoR1Collator(model.config, processor, **TEXT)(spaced)
+    assert torch.equal(again["input_ids"], batch["input_ids"])
 
 
 def test_navigation_and_cameras_go_into_the_prompt_of_a_drive(processor, model):
@@ -125,6 +128,9 @@ def test_neither_padding_nor_what_has_no_labels_is_learnt():
     assert batch["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
     assert batch["labels"].tolist() == [[1, 2, -100], [-100] * 3]
     assert batch["trajectory_labels"].tolist() == [[-100] * 3, [4, 5, 6]]
+    for pad, filler in ((0, 0), (None, 9)):
+        batch = joined_rows(rows, SimpleNamespace(pad_token_id=pad, eos_token_id=9))
+        assert batch["input_ids"].tolist() == [[1, 1, filler], [1, 1, 1]]
 
 
 def test_frames_that_are_augmented_stay_with_their_cameras(processor, model):
