@@ -1,5 +1,6 @@
 """An adapter is loaded whole and active, or a model is as it was: PEFT puts its layers in before anybody looks at its
-tensors, and of a second adapter activates these layers, but not its copies of whole parts."""
+tensors, and of a second adapter activates these layers, but not its copies of whole parts; PEFT 0.18 switches those of
+all adapters off."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ def whole_or_not_at_all(model: nn.Module, name: str) -> Iterator[None]:
     had_adapters = getattr(model, "_hf_peft_config_loaded", False)
     before, active = (list(model.peft_config), model.active_adapters()) if had_adapters else ([], [])
     try:
-        with missing_part_is_named():
+        with missing_part_is_named(), parts_stay_on(model):
             yield
         if had_adapters:
             activate(model, name)
@@ -49,6 +50,22 @@ def missing_part_is_named() -> Iterator[None]:
         raise ConfigError(
             f"the weights of the adapter do not fit its config; missing keys: {error.args[0]}."
         ) from error
+
+
+@contextmanager
+def parts_stay_on(model: nn.Module) -> Iterator[None]:
+    """Around what adds an adapter to a model that may have others."""
+    before = switched_off(model)
+    try:
+        yield
+    finally:
+        for part in switched_off(model) - before:
+            part.enable_adapters(True)
+
+
+def switched_off(model: nn.Module) -> set[nn.Module]:
+    """Layers and parts whose adapters are out of use; what is PEFT's has a flag where models have a method."""
+    return {module for module in model.modules() if getattr(module, "disable_adapters", None) is True}
 
 
 def activate(model: nn.Module, name: str) -> None:

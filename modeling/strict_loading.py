@@ -29,7 +29,7 @@ from .adapter_loading import (
     in_subfolder,
     own_weight_mapping,
 )
-from .adapter_rollback import whole_or_not_at_all
+from .adapter_rollback import parts_stay_on, whole_or_not_at_all
 from .attention_marks import all_parts_or_none
 from .base_weights import check_base, files_of
 from .built_fields import built_fields, check_as_built
@@ -276,6 +276,11 @@ class StrictPreTrainedModel(FastModel):
         if not trust_remote_code:
             raise OSError(f"custom_generate of {place} runs with trust_remote_code=True alone.")
         return super().load_custom_generate(place, trust_remote_code=trust_remote_code, **kwargs)
+
+    def add_adapter(self, *args, **kwargs) -> None:
+        """As in transformers; the parts that other adapters replace whole stay in use with PEFT 0.18, too."""
+        with parts_stay_on(self):
+            super().add_adapter(*args, **kwargs)
 
     def load_adapter(self, peft_model_id: str | None = None, adapter_name: str | None = None, *args, **kwargs) -> Any:
         """As in transformers. The config gets the statistics and the names of the views of the adapter's run, from the

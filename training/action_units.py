@@ -21,7 +21,7 @@ def check_units(examples: Any, collator: Any) -> None:
     """Refuse examples whose actions lie outside of the statistics by which they are normalised.
 
     Of the rows that statistics were made of 98 of 100 lie inside of them; where it is less than half, they are of other
-    data or of other units (actions that were normalised before, degrees for radians), and clipping would hide it. Heads
+    data or of other units (degrees for radians), and clipping would hide it. Of smaller units all lie inside. Heads
     that reach normalised actions from -1 to 1 alone also need them there (`check_reach`).
     Examples of other kinds than `ActionChunks`, and collators that normalise by no statistics, pass.
 

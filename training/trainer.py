@@ -30,7 +30,7 @@ from .precision import check_precision
 from .pushed_checkpoints import take_along
 from .sharding import keep_inputs_whole, tied_again
 from .training_stages import split_by_decay
-from .unsaved_tokens import keep_tokens_unsaved
+from .unsaved_tokens import tokens_unsaved
 
 # All but cuDNN's, whose gradients are NaN for some lengths and masks (pytorch/pytorch#196678).
 ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
@@ -89,7 +89,6 @@ class VLATrainer(Trainer):
         self.loss_weights = loss_weights
         check_weights(loss_weights or {})
         super().__init__(*args, **kwargs)
-        keep_tokens_unsaved(self.args)
         check_precision(self)
         check_full_precision_weights(self.model)
         check_learnable(getattr(base_of(self.model), "config", None))
@@ -216,7 +215,8 @@ class VLATrainer(Trainer):
         card = Path(output_dir or self.args.output_dir, CARD_NAME)
         writes = self.args.should_save  # transformers 5.23 comes here in every process, 4.57 in the one that writes
         before = card.read_text(encoding="utf-8") if writes and card.is_file() else None
-        super()._save(output_dir, state_dict and tied_again(self.model, state_dict))
+        with tokens_unsaved(self.args):
+            super()._save(output_dir, state_dict and tied_again(self.model, state_dict))
         if writes and hasattr(self.model, "peft_config"):  # the card of a whole model is written with it
             write_generation(card.parent, base_of(self.model).generation_config)
             write_base_weights(card.parent, self.base_weights)
@@ -245,7 +245,8 @@ class VLATrainer(Trainer):
         is_asked = self.is_world_process_zero() and self.args.hub_strategy != HubStrategy.END
         if is_asked and is_free:  # else files of the last push are being read
             take_along(checkpoint_folder, self.args.output_dir)
-        super()._push_from_checkpoint(checkpoint_folder)
+        with tokens_unsaved(self.args):
+            super()._push_from_checkpoint(checkpoint_folder)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Of `push_to_hub`: nothing to do, for the card was written when the model was saved."""

@@ -1,5 +1,7 @@
 """Tokens for the Hub that are in a run's arguments, and not in what is written of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 NAMES = ("hub_token", "push_to_hub_token")  # the second in transformers 4.57
@@ -21,8 +23,14 @@ class UnsavedToken(str):
         return self
 
 
-def keep_tokens_unsaved(args: Any) -> None:
-    """args: `TrainingArguments`, whose tokens stay what they are for whoever uses them."""
-    for name in NAMES:
-        if isinstance(token := getattr(args, name, None), str):
-            setattr(args, name, UnsavedToken(token))
+@contextmanager
+def tokens_unsaved(args: Any) -> Iterator[None]:
+    """Around what writes and pushes arguments, which reads their tokens as ever. args: `TrainingArguments`."""
+    before = {name: token for name in NAMES if isinstance(token := getattr(args, name, None), str)}
+    for name, token in before.items():
+        setattr(args, name, UnsavedToken(token))
+    try:
+        yield
+    finally:
+        for name, token in before.items():
+            setattr(args, name, token)

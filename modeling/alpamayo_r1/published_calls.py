@@ -1,6 +1,6 @@
 """The calls of the published scripts of Alpamayo-R1 and 1.5, as calls of the model here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -69,12 +69,18 @@ def poses_of(data: Mapping[str, Any]) -> dict[str, Any]:
     Raises InputError where it is missing, or is another one inside.
     """
     inside = data.get("tokenized_data", data)
-    if missing := [name for name in POSES if name not in data and name not in inside]:
+    found = {name: inside.get(name) if data.get(name) is None else data[name] for name in POSES}
+    if missing := [name for name, value in found.items() if value is None]:
         raise InputError(f"data lacks {', '.join(missing)}, the path just driven; it holds {', '.join(data)}.")
-    for name in POSES:
-        if name in data and name in inside and not same_numbers(data[name], inside[name]):
+    check_once(data, inside, POSES)
+    return found
+
+
+def check_once(data: Mapping[str, Any], inside: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Raises InputError where something is in `tokenized_data` and, with other numbers, beside it."""
+    for name in names:
+        if data.get(name) is not None and inside.get(name) is not None and not same_numbers(data[name], inside[name]):
             raise InputError(f"data holds {name} twice, with other numbers in tokenized_data: leave one of them out.")
-    return {name: data[name] if name in data else inside[name] for name in POSES}
 
 
 def same_numbers(first: Any, second: Any) -> bool:
@@ -89,7 +95,7 @@ def tokenized(data: Mapping[str, Any]) -> dict[str, Any]:
     What else is in a dataset's `data` beside its `tokenized_data` stays unread, as in the published calls.
 
     Raises:
-        InputError: there are none, or something beside them would be left unread.
+        InputError: there are none, others are beside `tokenized_data`, or something in it would be left unread.
     """
     given = data.get("tokenized_data", data)
     if not isinstance(given, Mapping) or "input_ids" not in given:
@@ -99,6 +105,7 @@ def tokenized(data: Mapping[str, Any]) -> dict[str, Any]:
             f"{', '.join(unread)} is nothing that this model reads of a prompt, which is {', '.join(TENSORS)}: leave "
             "it out, or give what this call has an argument for as one."
         )
+    check_once(data, given, TENSORS)
     return {name: given[name] for name in TENSORS if name in given}
 
 

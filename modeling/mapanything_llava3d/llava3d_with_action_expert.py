@@ -28,6 +28,8 @@ STACKS = {"llama": LlamaModel, "mistral": MistralModel}
 class LLaVA3DWithActionExpertModel(StockInitialisation, PreTrainedModel):
     """The base language model with the expert joined to it.
 
+    Its masks are of all places: a Mistral's `sliding_window` holds where it writes text, and not here.
+
     Args:
         language_model: the base; a causal language model or its stack. It is used and not owned: its parameters do
             not appear among those of this module.

@@ -9,6 +9,7 @@ from ...configuration.multimodal_vla.configuration_multimodal_vla import Multimo
 from ..learned_tokens import LearnedTokens
 from ..moe_aggregator import ratio_figures
 from ..strict_loading import StrictPreTrainedModel
+from .capped_attention import LEAVES_OUT_CAPS, attend_with_caps
 from .frozen_parts import keep_in_evaluation
 from .gated_cross_attention import GatedCrossAttention
 from .joint_projections import joint_projections
@@ -76,6 +77,12 @@ class ComposedPreTrainedModel(PortableWeights, StrictPreTrainedModel):
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
         return loaded
+
+    def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
+        """As in transformers, see `StrictPreTrainedModel`; bounded scores stay so (`capped_attention.py`)."""
+        super().set_attn_implementation(attn_implementation, *args, **kwargs)
+        if LEAVES_OUT_CAPS:
+            attend_with_caps(self.backbone)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.backbone.language_model.get_input_embeddings()

@@ -57,8 +57,9 @@ def mask_as_taken(implementation: str, allowed: torch.Tensor, dtype: torch.dtype
 
 
 def makes_masks(config: PretrainedConfig) -> bool:
-    """Whether a text model reads a padding mask alone."""
-    return config.model_type in (*MAKES_OWN_MASKS, *CARRIES_STATE)
+    """Whether a text model reads a padding mask alone; a Falcon by its switch for distances in place of rotations."""
+    of_falcon = config.model_type == "falcon" and config.alibi
+    return of_falcon or config.model_type in (*MAKES_OWN_MASKS, *CARRIES_STATE)
 
 
 def windows_below(config: PretrainedConfig, length: int) -> tuple[int, ...] | None:

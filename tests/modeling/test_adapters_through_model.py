@@ -90,6 +90,16 @@ def test_a_second_adapter_is_loaded_beside_the_first(family, family_checkpoint, 
     assert (first - second).abs().max() > 1e-3
 
 
+def test_a_second_adapter_is_added_beside_the_first(family, family_checkpoint, family_call, trained):
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    second = vlahub.lora_config(model, 4, 8)
+    model.load_adapter(str(trained.folder), "first")
+    first = family_call(model, trained.processor, VIEWS)
+    model.add_adapter(second, "second")
+    model.set_adapter("first")
+    torch.testing.assert_close(family_call(model.eval(), trained.processor, VIEWS), first, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("adapters", [[], ["first"]], ids=["alone", "beside another"])
 def test_a_model_that_refuses_an_adapter_is_as_before(
     family, family_checkpoint, family_call, trained, others, adapters, tmp_path

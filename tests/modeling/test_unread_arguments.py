@@ -135,5 +135,9 @@ def test_the_path_just_driven_is_read_beside_the_prompt_or_inside_of_it_and_once
     name = "ego_history_xyz"
     with pytest.raises(InputError, match=f"data holds {name} twice, with other numbers"):
         call({"tokenized_data": scene, **poses, name: poses[name] + 1})
+    torch.manual_seed(0)
+    assert torch.equal(call({"tokenized_data": scene, name: None}), wanted)
+    with pytest.raises(InputError, match="data holds pixel_values twice, with other numbers"):
+        call({"tokenized_data": scene, "pixel_values": scene["pixel_values"] + 1})
     with pytest.raises(InputError, match=f"data lacks {name}, the path just driven"):
         call({"tokenized_data": prompt, "ego_history_rot": poses["ego_history_rot"]})

@@ -17,6 +17,16 @@ ADAPTERS = "tests/modeling/common/test_adapters.py"
 
 MUTANTS = [
     *planted(
+        "modeling/multimodal_vla/language_masks.py",
+        "tests/modeling/multimodal_vla/test_backbone_states.py",
+        (
+            "a-falcon-of-distances-is-masked-as-one-of-rotations",
+            'config.model_type == "falcon" and config.alibi',
+            'config.model_type == "falcon" and config.rope_parameters is None',
+            "a_language_model_has_the_states_of_its_own_call_on_either_side_of_padding",
+        ),
+    ),
+    *planted(
         "modeling/multimodal_vla/language_model_rules.py",
         MULTIMODAL_PARTS,
         (

@@ -103,8 +103,8 @@ MUTANTS = [
         "tests/training/test_pushed_checkpoints.py",
         (
             "a-trainer-writes-its-token",
-            "        keep_tokens_unsaved(self.args)\n",
-            "",
+            "        with tokens_unsaved(self.args):\n            super()._save(",
+            "        if True:\n            super()._save(",
             "a_token_is_pushed_with_and_not_pushed",
         ),
         (

@@ -1,6 +1,7 @@
 """What a Trainer pushes amid a training is as whole as what it pushes at the end."""
 
 import copy
+import pickle
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -72,13 +73,17 @@ def test_a_push_amid_a_training_holds_what_the_last_one_does(is_adapter, base, p
 @pytest.mark.filterwarnings("ignore:.*push_to_hub_token.*:FutureWarning")
 @pytest.mark.parametrize("base", FEW[:1], indirect=True)
 @pytest.mark.parametrize("name", [each for each in NAMES if each in TrainingArguments.__dataclass_fields__])
-def test_a_token_is_pushed_with_and_not_pushed(name, base, pushed, tmp_path):
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_token_is_pushed_with_and_not_pushed(name, is_late, base, pushed, tmp_path):
     variant, folder = base
-    trainer = trainer_of(variant.kind.from_pretrained(folder), tmp_path, **{name: "hf_mine"})
+    trainer = trainer_of(variant.kind.from_pretrained(folder), tmp_path, **({} if is_late else {name: "hf_mine"}))
+    if is_late:
+        trainer.args.hub_token = "hf_mine"
     trainer.save_model(str(tmp_path / "checkpoint-1"))
     trainer._push_from_checkpoint(str(tmp_path / "checkpoint-1"))
     trainer.push_to_hub()
     assert set(pushed.tokens) == {"hf_mine"} and copy.deepcopy(trainer.args).hub_token == "hf_mine"
+    assert pickle.loads(pickle.dumps(trainer.args)).hub_token == "hf_mine"  # by a caller, to another process
     for path in (tmp_path, tmp_path / "checkpoint-1"):
         assert b"hf_mine" not in (path / "training_args.bin").read_bytes()
         assert torch.load(path / "training_args.bin", weights_only=False).hub_token is None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from vlahub.training.action_units import check_actions
 
@@ -38,5 +39,5 @@ class FirstActions:
 
 def done(example: dict[str, Any]) -> np.ndarray:
     """(steps, action_dim): the actions of an example without those that fill a chunk behind the end of an episode."""
-    actions = np.asarray(example["actions"])
+    actions = torch.as_tensor(example["actions"]).double().numpy()
     return actions[~np.asarray(example.get("action_is_pad", [False] * len(actions)), dtype=bool)]

@@ -132,13 +132,13 @@ class VlahubPolicy(PreTrainedPolicy):
     def forward(self, batch: dict[str, Any]) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss of a batch with its `action`s (batch, chunk_size, action_dim), and its parts as numbers.
 
-        Raises InputError in one of the first steps of a training on actions of other units than the statistics'.
+        Raises InputError in one of the first steps of a training whose actions lie outside of the statistics.
         """
         collate = collator_for(self.model.config, self.processor, unnorm_key=self.config.unnorm_key)
         examples = self.examples(batch)
+        inputs = {name: value.to(self.device) for name, value in collate(examples).items()}
         if self.training and self.first_actions is not None:
             self.first_actions.look_at(examples)
-        inputs = {name: value.to(self.device) for name, value in collate(examples).items()}
         found = self.model(**inputs)
         parts = {name: getattr(found, name, None) for name in ("action_loss", "lm_loss")}
         return found.loss, {name: float(part.detach()) for name, part in parts.items() if part is not None}

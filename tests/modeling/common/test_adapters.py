@@ -1,9 +1,11 @@
 """LoRA adapters in every variant: added by the model or by PEFT, saved, loaded, switched off, merged."""
 
+import peft
 import pytest
 import torch
 from base_statistics import statistics_of
 from model_variants import FEW, VARIANTS, randomized
+from packaging.version import Version
 from peft import LoraConfig, PeftModel, get_peft_model
 
 import vlahub
@@ -21,6 +23,8 @@ WHOLE = [
     ("cogvla", "action_head"),
     ("alpamayo-1.5", "expert"),
 ]
+# PEFT hands such a part its first argument by its place before 0.20, and these have keywords alone.
+BY_KEYWORDS = ("language_model_with_expert", "action_network")
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -100,6 +104,8 @@ def test_an_adapter_of_peft_everywhere_is_saved_loaded_and_merged(variant, saved
 )
 def test_a_part_that_peft_trains_whole_takes_the_place_of_the_first(variant, part, tmp_path):
     """In training, in a prediction beside the adapter, and where the model goes on without PEFT."""
+    if part in BY_KEYWORDS and Version(peft.__version__) < Version("0.20"):
+        pytest.skip("PEFT before 0.20 gives a part that it trains whole no keywords alone")
     lora = LoraConfig(r=4, target_modules="all-linear", modules_to_save=[part])
     model = get_peft_model(variant.model(), lora)
     model(**variant.training()).loss.backward()

@@ -66,10 +66,20 @@ def padded(rows, side):
     return ids, real
 
 
-@pytest.mark.parametrize("kind", [*LANGUAGE_MODELS, *POSITIONS_BEHIND_PADDING])
-def test_a_language_model_has_the_states_of_its_own_call_on_either_side_of_padding(kind):
+@pytest.mark.parametrize(
+    ("kind", "switches"),
+    [
+        *((kind, {}) for kind in (*LANGUAGE_MODELS, *POSITIONS_BEHIND_PADDING)),
+        ("falcon", {"alibi": True}),
+        ("falcon", {"alibi": True, "new_decoder_architecture": True}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_a_language_model_has_the_states_of_its_own_call_on_either_side_of_padding(kind, switches):
     skip_unless_here(kind)
     config = tiny_text_config(kind)
+    for name, value in switches.items():
+        setattr(config, name, value)
     vision = {"model_type": "siglip_vision_model", **TOWER}
     model = weights_that_matter(
         MultimodalVLAForActionPrediction(MultimodalVLAConfig(vision_config=vision, text_config=config, **HEAD))

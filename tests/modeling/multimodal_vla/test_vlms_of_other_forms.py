@@ -8,6 +8,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from tiny_vlms import LLAMA, TINY_VLMS, tiny_vlm, tokenizer_with
 from transformers import Blip2Processor, BlipImageProcessor
+from transformers.utils import is_torchvision_available
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction, MultimodalVLAProcessor
 from vlahub.configuration.multimodal_vla.vlm_facts import VLMS
@@ -112,7 +113,7 @@ def test_vlms_that_cannot_be_are_refused_with_the_reason(tmp_path):
 
 def test_a_processor_that_needs_what_is_not_installed_says_so():
     pytest.importorskip("tokenizers")
-    if "torchvision" in str(getattr(transformers, "is_torchvision_available", bool)()):
+    if is_torchvision_available():
         pytest.skip("torchvision is here")
     tokenizer = tokenizer_with("<|image|>", "<|patch|>")
     with pytest.raises(ConfigError, match=r"'Llama4ImageProcessor' cannot be used here: it needs .*torchvision"):
