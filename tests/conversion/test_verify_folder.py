@@ -14,6 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from vlahub.conversion.cli import main
 from vlahub.conversion.files.file_hashes import changes_since, files_below, read_report
 from vlahub.conversion.publishing.uploaded_files import code_not_ours
+from vlahub.conversion.verify_folder import accept_changes, verify_folder
 from vlahub.errors import ConversionError
 
 REPORT = "conversion_report.json"
@@ -206,6 +207,15 @@ def test_a_model_that_transformers_does_not_know_is_said_to_be_unchecked(llama, 
         assert code == 0 and "names and shapes were not compared with a model" in said
 
 
+@pytest.mark.parametrize("file", ["config.json", "processor_config.json"])
+def test_statistics_that_are_not_whole_are_named(llama, tmp_path, capsys, file):
+    folder = without_record(shutil.copytree(llama, tmp_path / "copy"))
+    content = json.loads((folder / file).read_text()) if (folder / file).exists() else {}
+    (folder / file).write_text(json.dumps({**content, "norm_stats": {"bridge": {"action": {"q01": [0.0]}}}}))
+    code, said = verify(folder, capsys)
+    assert code == 1 and "bridge" in said
+
+
 def test_a_changed_number_is_named_by_tensor(copy, capsys):
     name = sorted(name for name, value in load_file(copy / "model.safetensors").items() if value.dim() == 2)[0]
     rewritten(copy, lambda weights: weights[name].view(-1)[:1].add_(1))
@@ -250,11 +260,12 @@ def test_an_auto_map_that_leads_elsewhere_is_an_error(llama, tmp_path, capsys, f
 def test_code_is_compared_with_this_release(copy, capsys):
     code, said = verify(without_record(copy), capsys, "--code")
     assert code == 0 and "code files are those of this release" in said, said
-    changed = sorted(path.name for path in copy.glob("*.py"))[0]
-    (copy / changed).write_text((copy / changed).read_text() + "# changed\n")
+    changed, missing = sorted(path.name for path in copy.glob("*.py"))[:2]
+    (copy / changed).write_text("#" + (copy / changed).read_text()[1:])  # of the same length
+    (copy / missing).unlink()
     (copy / "additional.py").write_text("")
     code, said = verify(copy, capsys, "--code")
-    assert code == 1 and f"changed: {changed}; additional: additional.py" in said
+    assert code == 1 and f"changed: {changed}; missing: {missing}; additional: additional.py" in said
 
 
 def test_what_was_checked_is_a_table_and_a_document(copy, capsys):
@@ -311,6 +322,34 @@ def test_code_that_was_added_stays_foreign_when_it_is_accepted(llama, tmp_path):
     assert "extra.py" in read_report(folder)["files"] and code_not_ours(folder) == ["extra.py"]
 
 
+def test_a_second_acceptance_adds_to_the_first(llama, tmp_path):
+    folder = shutil.copytree(llama, tmp_path / "copy")
+    for change in (
+        lambda: (folder / "one.txt").write_text(""),
+        lambda: flip(folder / "README.md"),
+        (folder / "one.txt").unlink,
+    ):
+        change()
+        accept_changes(folder, quiet=True)
+    assert read_report(folder)["accepted"] == ["README.md", "one.txt"]
+
+
+def test_a_report_of_an_older_release_keeps_what_it_says_of_tensors_when_it_is_accepted(llama, tmp_path):
+    folder = shutil.copytree(llama, tmp_path / "copy")
+    report = json.loads((folder / REPORT).read_text())
+    before = {name: (entry["operation"], entry["sources"]) for name, entry in report["tensors"].items()}
+    tensors = {
+        name: {key: value for key, value in entry.items() if key != "crc32"}
+        for name, entry in report["tensors"].items()
+    }
+    older = {name: value for name, value in report.items() if name not in ("files", "sha256_of_the_rest")}
+    (folder / REPORT).write_text(json.dumps({**older, "tensors": tensors}))
+    assert "which were not recorded before" in accept_changes(folder, quiet=True)
+    after = read_report(folder)["tensors"]
+    assert {name: (entry["operation"], entry["sources"]) for name, entry in after.items()} == before
+    assert all("crc32" in entry for entry in after.values())
+
+
 def test_a_config_of_more_layers_than_tensors_is_refused_before_they_are_built(llama, tmp_path, capsys):
     folder = without_record(shutil.copytree(llama, tmp_path / "copy"))
     config = json.loads((folder / "config.json").read_text())
@@ -337,7 +376,8 @@ def test_a_checkpoint_in_shards_is_recorded_shard_by_shard(llama, tmp_path, caps
 def test_a_name_that_is_neither_folder_nor_repository_is_one_line(tmp_path, capsys):
     code, said = verify(tmp_path / "nowhere", capsys)
     assert code == 1 and "nowhere" in said
-    assert main(["verify", str(tmp_path), "--accept"]) == 1
+    code, said = verify(tmp_path, capsys, "--accept")
+    assert code == 1 and "holds no weights of a model" in said
 
 
 def test_a_checkpoint_of_another_dtype_is_recomputed_in_that_dtype(llama, tmp_path, capsys):
@@ -365,3 +405,16 @@ def test_a_recomputed_checkpoint_is_also_as_it_was_written(llama, tmp_path, caps
 def test_options_that_would_change_nothing_are_refused(llama, capsys, options):
     code, printed = verify(llama, capsys, *options)
     assert code == 1 and options[0] in printed
+
+
+def test_what_fails_in_an_unforeseen_way_hides_no_changed_file(llama, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("odd\nand more")
+
+    monkeypatch.setattr("vlahub.conversion.verify_folder.check_against_class", fail)
+    folder = shutil.copytree(llama, tmp_path / "copy")
+    with pytest.raises(RuntimeError):  # nothing was changed: it is a fault of ours
+        verify_folder(folder, quiet=True)
+    (folder / "README.md").write_text("# By hand\n")
+    with pytest.raises(ConversionError, match=r"changed: README\.md\..* RuntimeError: odd$"):
+        verify_folder(folder, quiet=True)
