@@ -39,7 +39,7 @@ def write_files(
 
     Args:
         generation: see `generation_of`; `None` for a model that writes no text.
-        save_processor: writes processor, tokenizer and the code of both into a folder.
+        save_processor: writes processor and tokenizer into a folder, where the config put the code of both.
         sources: folders by their role, whose model cards name their licences.
     """
     config.architectures = [family.model.__name__]

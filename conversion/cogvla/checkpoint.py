@@ -7,7 +7,6 @@ from typing import Any
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ...configuration.cogvla.openvla_base import is_own
-from ...configuration.remote_code import write_remote_code
 from ...configuration.vla_errors import ConversionError
 from ...processing.cogvla.image_processing_cogvla import IMAGE_RESIZES, CogVLAImageProcessor
 from ...processing.cogvla.processing_cogvla import CogVLAProcessor
@@ -150,7 +149,7 @@ def check_tokenizer_of(job: Job, layout: RunLayout) -> None:
 def write_processor(
     layout: RunLayout, config: CogVLAConfig, image_processor: CogVLAImageProcessor, folder: Path
 ) -> None:
-    """Image processor and, where the source has one, tokenizer; a processor needs both."""
+    """Image processor and, where the source has one, tokenizer; a processor needs both. Their code is there already."""
     source = tokenizer_folder(layout)
     auto_map = {name: value for name, value in config.auto_classes.items() if "Processor" in name}
     image_processor.auto_map = auto_map
@@ -170,7 +169,6 @@ def write_processor(
     }
     text = json_text(settings, "processor_config.json", indent=2, sort_keys=True)
     (folder / "processor_config.json").write_text(text, encoding="utf-8")
-    write_remote_code(CogVLAConfig, CogVLAConfig.auto_classes, folder)
 
 
 def words_of_base(layout: RunLayout) -> dict[str, Any]:

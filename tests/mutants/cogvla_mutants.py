@@ -427,6 +427,30 @@ MUTANTS = [
             "a_run_whose_name_tells_of_a_state_is_not_converted_without_it",
         ),
         (
+            "padding-of-the-model-is-lost",
+            "config.text_config, config.pad_token_id)",
+            "config.text_config, None)",
+            "tests/conversion/cogvla/test_merge_lora.py::test_a_run_writes_as_it_says_else_as_its_base",
+        ),
+        (
+            "a-processor-without-statistics",
+            '        "norm_stats": config.norm_stats,\n',
+            "",
+            "tests/conversion/cogvla/test_merge_lora.py::test_the_processor_has_the_rules_of_its_model",
+        ),
+        (
+            "a-processor-without-the-rule-of-its-statistics",
+            '        "normalization_type": config.normalization_type,\n',
+            "",
+            "tests/conversion/cogvla/test_merge_lora.py::test_the_processor_has_the_rules_of_its_model",
+        ),
+        (
+            "a-processor-that-knows-no-size-of-the-state",
+            '        "proprio_dim": config.proprio_dim,\n',
+            "",
+            "tests/conversion/cogvla/test_merge_lora.py::test_the_processor_has_the_rules_of_its_model",
+        ),
+        (
             "added-tokens-stay-behind",
             '"special_tokens_map.json", "added_tokens.json")',
             '"special_tokens_map.json")',

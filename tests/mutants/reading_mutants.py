@@ -225,6 +225,18 @@ MUTANTS = [
             "episodes_are_held_out_by_the_seed_that_a_training_has_unasked",
         ),
         (
+            "every-process-writes-the-figures",
+            'int(os.environ.get("RANK", 0)) == 0',
+            "True",
+            "the_first_process_alone_writes_and_tells",
+        ),
+        (
+            "every-process-tells-of-the-place",
+            "arguments.quiet or not first)",
+            "arguments.quiet)",
+            "the_first_process_alone_writes_and_tells",
+        ),
+        (
             "a-seed-of-no-episodes-is-dropped",
             "    if arguments.eval_seed is not None:",
             "    if False:",

@@ -372,6 +372,12 @@ def test_statistics_are_those_of_the_run(cogvla, merged):
         assert read_json(merged / name)["norm_stats"] == statistics
 
 
+def test_the_processor_has_the_rules_of_its_model(merged):
+    config, processor = (read_json(merged / f"{name}.json") for name in ("config", "processor_config"))
+    for name in ("norm_stats", "normalization_type", "proprio_dim"):
+        assert processor[name] == config[name] is not None, name
+
+
 def test_a_cogvla_run_keeps_the_settings_that_its_config_and_tensors_record(merged):
     config = CogVLAForActionPrediction.from_pretrained(merged).config
     expected = {
@@ -743,6 +749,9 @@ def test_a_run_writes_as_it_says_else_as_its_base(cogvla, tmp_path):
     for number, (folder, ends) in enumerate([(run.base, [2, 7]), (run.run, [2, 9])]):
         (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
         assert run.merge(tmp_path / str(number), "--no-verify") == 0
-        assert json.loads((tmp_path / str(number) / "generation_config.json").read_text())["eos_token_id"] == ends
+        written, config = (
+            read_json(tmp_path / str(number) / f"{name}.json") for name in ("generation_config", "config")
+        )
+        assert written["eos_token_id"] == ends and written["pad_token_id"] == config["pad_token_id"] is not None
     (run.run / "generation_config.json").write_text("[")
     assert run.merge(tmp_path / "out", "--dry-run") == 1

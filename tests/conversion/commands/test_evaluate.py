@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, TrainingArg
 from vlahub.conversion.alpamayo_r1 import driving_evaluation
 from vlahub.conversion.cli import main
 from vlahub.conversion.commands.evaluate import add_evaluate_arguments, settled_seed
+from vlahub.conversion.commands.model_kinds import family_of
 from vlahub.conversion.predictions import robot_evaluation
 from vlahub.conversion.predictions.evaluated_data import check_places
 from vlahub.conversion.predictions.flow_options import FLOW
@@ -516,6 +518,19 @@ def test_a_driving_model_refuses_what_is_for_robots_and_data_that_are_no_drives(
     words = ["--trajectory-source", "text", "--max-samples", "2", "--top-k", "1"]
     assert evaluate(driver, road, tmp_path / "out.json", *DRIVING, *words, "--num-inference-steps", "2") == 1
     assert "--num-inference-steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("rank", "written"), [(0, ["output"]), (1, [])])
+def test_the_first_process_alone_writes_and_tells(rank, written, robot, table, tmp_path, monkeypatch, capsys):
+    """The others predict their share."""
+    given, ours = [], family_of(folder := shutil.copytree(robot("composed"), tmp_path / "model"))
+    kind = replace(ours.evaluation, predict=lambda folder, arguments, files: given.append([*files]) or {})
+    monkeypatch.setattr("vlahub.conversion.commands.evaluate.family_of", lambda _: replace(ours, evaluation=kind))
+    monkeypatch.setenv("RANK", str(rank))
+    output = folder / "figures.json"  # which is told of: the folder is no longer as it was written
+    assert main(["evaluate", str(folder), "--dataset", str(table), "--output", str(output)]) == 0
+    printed = "".join(capsys.readouterr())
+    assert given == [written] and output.exists() == bool(written) == ("figures.json" in printed), printed
 
 
 @pytest.mark.slow
