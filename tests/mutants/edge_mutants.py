@@ -622,4 +622,52 @@ MUTANTS = [
             "film_in_the_places_of_images_does_not_know_the_answer",
         ),
     ),
+    *planted(
+        "modeling/shared_prefix_attention.py",
+        "tests/modeling/test_shared_prefix_attention.py",
+        (
+            "weights-are-of-rounded-scores",
+            ".softmax(dim=-1).to(queries.dtype)",
+            ".to(queries.dtype).softmax(dim=-1)",
+            "scores_of_low_precision_are_weighed_in_float32",
+        ),
+        (
+            "a-bias-rounds-scores",
+            "dtype=torch.float32",
+            "dtype=torch.bfloat16",
+            "scores_of_low_precision_are_weighed_in_float32",
+        ),
+    ),
+    *planted(
+        "modeling/vision_layers.py",
+        "tests/modeling/test_vision_layers.py",
+        (
+            "a-watched-scale-is-not-called",
+            " and is_unhooked(scale)",
+            "",
+            "terms_of_film_that_are_known_are_not_made_again_and_watched_scales_are_called",
+        ),
+        (
+            "both-scales-are-one",
+            "self.ls2 = LayerScale(hidden_size, layer_scale) if layer_scale else",
+            "self.ls2 = self.ls1 if layer_scale else",
+            "terms_of_film_that_are_known_are_not_made_again_and_watched_scales_are_called",
+        ),
+        (
+            "known-terms-of-film-are-made-again",
+            "if film_terms is None else film_terms",
+            "if True else film_terms",
+            "terms_of_film_that_are_known_are_not_made_again_and_watched_scales_are_called",
+        ),
+    ),
+    *planted(
+        "modeling/sampled_actions.py",
+        "tests/modeling/test_sampled_actions.py",
+        (
+            "true-is-a-number-of-samples",
+            " or isinstance(num_samples, bool)",
+            "",
+            "cogvlas_diffusion_draws_over_one_look_at_the_images",
+        ),
+    ),
 ]
