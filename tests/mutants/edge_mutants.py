@@ -670,4 +670,54 @@ MUTANTS = [
             "cogvlas_diffusion_draws_over_one_look_at_the_images",
         ),
     ),
+    *planted(
+        "modeling/replaced_weights.py",
+        "tests/modeling/test_replaced_weights.py",
+        (
+            "shards-of-the-own-variant-are-kept",
+            '!= (variant and f".{variant}")',
+            "!= variant",
+            "shards_of_other_variants_have_other_names_while_a_model_is_saved",
+        ),
+        (
+            "of-two-kinds-written-the-first-counts",
+            "max(names.index",
+            "min(names.index",
+            "of_two_kinds_that_were_written_none_is_read_with_what_was_there",
+        ),
+        (
+            "views-are-not-put-aside",
+            "for name in (STATISTICS, VIEWS):",
+            "for name in (STATISTICS,):",
+            "whole_weights_put_an_adapter_in_their_folder_aside",
+        ),
+        (
+            "statistics-are-put-aside-without-an-adapter",
+            "if adapter and (Path",
+            "if (Path",
+            "weights_without_an_adapter_put_nothing_aside",
+        ),
+    ),
+    *planted(
+        "modeling/replaced_weights.py",
+        "tests/modeling/test_replaced_weights.py",
+        (
+            "files-of-the-same-time-are-new",
+            "> times.get(name, -1)",
+            ">= times.get(name, -1)",
+            "files_since_are_those_of_a_later_time_and_new_ones",
+        ),
+        (
+            "kept-shards-are-lost",
+            "            renamed.rename(path)",
+            "            renamed.unlink()",
+            "shards_of_other_variants_have_other_names_while_a_model_is_saved",
+        ),
+        (
+            "files-of-one-size-are-the-same",
+            "state.st_mtime_ns, state.st_size",
+            "0, state.st_size",
+            "what_was_written_is_told_by_its_time_where_its_size_is_the_same",
+        ),
+    ),
 ]
