@@ -720,4 +720,44 @@ MUTANTS = [
             "what_was_written_is_told_by_its_time_where_its_size_is_the_same",
         ),
     ),
+    *planted(
+        "modeling/fast_prediction.py",
+        "tests/modeling/test_fast_prediction.py",
+        (
+            "inputs-without-tensors-are-recorded",
+            "not tensors or any",
+            "any",
+            "the_batch_is_told_by_the_first_tensor_with_a_dimension",
+        ),
+        (
+            "a-number-tells-the-batch",
+            "next((each for each in tensors if each.dim()), None)",
+            "next((each for each in tensors), None)",
+            "the_batch_is_told_by_the_first_tensor_with_a_dimension",
+        ),
+        (
+            "the-last-refusal-is-forgotten-first",
+            "popitem(last=False)\n        self.count",
+            "popitem(last=True)\n        self.count",
+            "few_refusals_are_remembered",
+        ),
+        (
+            "a-session-is-of-all-threads",
+            "session[0] == threading.get_ident()",
+            "True",
+            "a_session_of_one_thread_is_none_of_another",
+        ),
+        (
+            "a-tensor-behind-buffers-lies-in-them",
+            "first <= start < first + size",
+            "first <= start <= first + size",
+            "a_tensor_behind_the_end_of_buffers_does_not_lie_in_them",
+        ),
+        (
+            "more-buffers-than-graphs-are-kept",
+            "min(self.max_graphs, MAX_BUFFERS)",
+            "MAX_BUFFERS",
+            "as_many_buffers_are_kept_as_graphs_where_these_are_fewer",
+        ),
+    ),
 ]
