@@ -760,4 +760,20 @@ MUTANTS = [
             "as_many_buffers_are_kept_as_graphs_where_these_are_fewer",
         ),
     ),
+    *planted(
+        "modeling/input_checks.py",
+        "tests/modeling/test_arguments.py",
+        (
+            "shards-lie-on-one-device",
+            "None if is_split or is_sharded else",
+            "None if is_split else",
+            "a_model_in_shards_says_where_its_inputs_go",
+        ),
+        (
+            "complex-numbers-are-ids",
+            " or input_ids.is_complex()",
+            "",
+            "ids_and_mask_fit_each_other_and_what_is_cached",
+        ),
+    ),
 ]
