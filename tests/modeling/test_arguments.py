@@ -13,6 +13,7 @@ from vlahub.modeling.input_checks import (
     check_ids,
     check_inputs,
     check_length,
+    check_patches,
     check_rows,
     execution_device,
     model_device,
@@ -371,6 +372,17 @@ def test_a_model_in_shards_says_where_its_inputs_go():
     shard.placements = ()  # as FSDP's tensors have
     model = torch.nn.ParameterList([shard])
     assert model_device(model) is None
+
+
+def test_a_grid_is_read_on_the_host_wherever_patches_and_ids_are():
+    patches, grid = torch.empty(4, 3, device="meta"), torch.tensor([[1, 2, 2]])
+    check_patches(patches, grid)
+    check_patches(patches, grid.to("meta"), on_host=grid)
+    check_ids(torch.ones(1, 2, dtype=torch.long, device="meta"), torch.nn.Embedding(5, 2))
+    with pytest.raises(InputError, match="the images of image_grid_thw have 4 patches"):
+        check_patches(patches[:3], grid)
+    with pytest.raises(InputError, match=r"image_grid_thw is torch\.int64 of shape \(1, 2\)"):
+        check_patches(patches, grid[:, 1:])
 
 
 def test_views_are_a_dimension_between_batch_and_channels():

@@ -776,4 +776,32 @@ MUTANTS = [
             "ids_and_mask_fit_each_other_and_what_is_cached",
         ),
     ),
+    *planted(
+        "modeling/input_checks.py",
+        "tests/modeling/test_arguments.py",
+        (
+            "a-grid-on-the-host-is-refused",
+            "None if on_cpu else pixel_values.device",
+            "pixel_values.device",
+            "a_grid_is_read_on_the_host_wherever_patches_and_ids_are",
+        ),
+        (
+            "a-grid-of-two-numbers-an-image",
+            " or image_grid_thw.shape[-1] != 3",
+            "",
+            "a_grid_is_read_on_the_host_wherever_patches_and_ids_are",
+        ),
+        (
+            "a-grid-is-asked-for-again",
+            "image_grid_thw if on_host is None else on_host",
+            "image_grid_thw",
+            "a_grid_is_read_on_the_host_wherever_patches_and_ids_are",
+        ),
+        (
+            "ids-are-looked-at-wherever-they-are",
+            'if input_ids.device.type != "cpu" or torch.compiler.is_compiling()',
+            "if torch.compiler.is_compiling()",
+            "a_grid_is_read_on_the_host_wherever_patches_and_ids_are",
+        ),
+    ),
 ]
