@@ -13,6 +13,7 @@ from vlahub.modeling.input_checks import (
     check_ids,
     check_inputs,
     check_length,
+    check_patches,
     check_rows,
     execution_device,
     model_device,
@@ -331,6 +332,7 @@ def test_a_row_with_as_many_tokens_as_are_needed_is_long_enough():
     ("change", "words"),
     [
         ({"input_ids": torch.ones(2, 3).bool()}, r"input_ids is torch\.bool; token ids are whole numbers"),
+        ({"input_ids": torch.ones(2, 3).cfloat()}, r"input_ids is torch\.complex64; token ids are whole numbers"),
         (
             {"attention_mask": torch.zeros(2, 7)},
             r"attention_mask is torch\.float32; .* is it one that is added to scor",
@@ -365,6 +367,24 @@ def test_who_has_split_a_model_says_where_its_inputs_go(mark):
     assert model_device(model) is None
 
 
+def test_a_model_in_shards_says_where_its_inputs_go():
+    shard = torch.nn.Parameter(torch.ones(1))
+    shard.placements = ()  # as FSDP's tensors have
+    model = torch.nn.ParameterList([shard])
+    assert model_device(model) is None
+
+
+def test_a_grid_is_read_on_the_host_wherever_patches_and_ids_are():
+    patches, grid = torch.empty(4, 3, device="meta"), torch.tensor([[1, 2, 2]])
+    check_patches(patches, grid)
+    check_patches(patches, grid.to("meta"), on_host=grid)
+    check_ids(torch.ones(1, 2, dtype=torch.long, device="meta"), torch.nn.Embedding(5, 2))
+    with pytest.raises(InputError, match="the images of image_grid_thw have 4 patches"):
+        check_patches(patches[:3], grid)
+    with pytest.raises(InputError, match=r"image_grid_thw is torch\.int64 of shape \(1, 2\)"):
+        check_patches(patches, grid[:, 1:])
+
+
 def test_views_are_a_dimension_between_batch_and_channels():
     assert views_of(torch.ones(2, 3, 5, 4)).shape == (2, 1, 3, 5, 4) and views_of(torch.ones(2, 6, 3, 5, 4)).dim() == 5
     for shape in ((3, 5, 4), (1, 2, 6, 3, 5, 4), (2, 6, 5, 4)):
@@ -375,6 +395,8 @@ def test_views_are_a_dimension_between_batch_and_channels():
 def test_the_last_embedding_has_an_id_and_there_is_none_behind_it():
     embeddings = torch.nn.Embedding(5, 2)
     check_ids(torch.tensor([[0, 4], [4, 1]]), embeddings)
+    with pytest.raises(InputError, match=r"input_ids\[0, 1\] is -1; the model has embeddings of 0 to 4"):
+        check_ids(torch.tensor([[0, -1], [4, 1]]), embeddings)
     with pytest.raises(InputError, match=r"input_ids\[1, 0\] is 5; the model has embeddings of 0 to 4"):
         check_ids(torch.tensor([[0, 4], [5, 1]]), embeddings)
 

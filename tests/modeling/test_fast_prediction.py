@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import threading
+import warnings
 import weakref
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ from traced_graphs import TracedGraph
 from transformers import PretrainedConfig
 
 from vlahub.errors import ConfigError
-from vlahub.modeling.fast_prediction import FastPrediction, causes, with_own_code
+from vlahub.modeling.captured_graphs import signature_of
+from vlahub.modeling.fast_prediction import FastPrediction, causes, lies_in, with_own_code
 from vlahub.modeling.fused_linears import lie_side_by_side
 from vlahub.modeling.prediction_core import exclusive, kept_buffers, padded_before, padded_behind, run_core
 from vlahub.modeling.strict_loading import StrictPreTrainedModel
@@ -495,6 +497,41 @@ def test_few_refusals_are_remembered(model, monkeypatch):
         with pytest.warns(UserWarning, match="asking_core runs eagerly"):
             model.predict(torch.ones(rows, 4), core=asking_core)
     assert len(model.fast_prediction.refused) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(torch.ones(4, 4), core=asking_core)  # the last one is remembered
+
+
+def test_as_many_buffers_are_kept_as_graphs_where_these_are_fewer(model):
+    recorded(model, max_graphs=1)
+    for rows in (1, 2):
+        model.count(torch.ones(rows, 4), 1)
+        assert len(model.fast_prediction.buffers) == 1
+
+
+def test_a_session_of_one_thread_is_none_of_another(model):
+    recorded(model)
+    found, ask = [], model.fast_prediction.reason_at_first_sight
+    with torch.no_grad(), exclusive(model):
+        thread = threading.Thread(target=lambda: found.append(ask(model)))
+        thread.start()
+        thread.join()
+    assert found == ["gradients are enabled"]
+
+
+def test_the_batch_is_told_by_the_first_tensor_with_a_dimension(model):
+    recorded(model, max_batch_size=2)
+    reason_in = model.fast_prediction.reason_in
+    assert reason_in(Inputs(torch.tensor(1.0), torch.ones(2, 4))) is None
+    assert reason_in(Inputs(torch.tensor(1.0), torch.ones(3, 4))) == "batch above max_batch_size"
+    assert reason_in(Inputs(None)) == "inputs are not on the model's device"
+
+
+def test_a_tensor_behind_the_end_of_buffers_does_not_lie_in_them():
+    both = torch.zeros(2, 4)
+    starts = signature_of((both[0],), with_address=True), signature_of((both[1],), with_address=True)
+    place = [(both.data_ptr(), both[0].nbytes)]
+    assert [lies_in(start, place) for start in starts] == [True, False]
 
 
 def test_a_warning_names_what_an_error_came_from(model):

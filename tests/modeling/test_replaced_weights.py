@@ -1,15 +1,17 @@
 """After a save transformers chooses what was written, whatever lay there; nothing else goes away."""
 
 import json
+import os
 from itertools import product
 
 import pytest
 
 from vlahub.configuration.checkpoint_weights import WEIGHT_NAMES, entry_of_weights
-from vlahub.modeling.replaced_weights import one_set_of_weights, replaced_weights
+from vlahub.modeling.replaced_weights import files_since, one_set_of_weights, replaced_weights, shards_of_other_variants
 
 SAFE, SAFE_INDEX, PICKLED, PICKLED_INDEX = WEIGHT_NAMES
 ADAPTER = ["adapter_config.json", "adapter_model.bin", "adapter_model.safetensors"]
+OF_RUN = ["dataset_statistics.json", "view_names.json"]
 STAYS = {SAFE: {PICKLED, PICKLED_INDEX}, SAFE_INDEX: {PICKLED, PICKLED_INDEX}, PICKLED: set(), PICKLED_INDEX: set()}
 
 
@@ -38,14 +40,56 @@ def test_where_nothing_was_written_all_stays(tmp_path):
 @pytest.mark.parametrize("written", [SAFE_INDEX, "model.fp16.safetensors"])
 def test_whole_weights_put_an_adapter_in_their_folder_aside(written, tmp_path):
     for content in ("first", "second"):
-        for name in [*ADAPTER, "dataset_statistics.json", "notes.txt"]:
+        for name in [*ADAPTER, *OF_RUN, "notes.txt"]:
             (tmp_path / name).write_text(content)
         with one_set_of_weights(tmp_path, "fp16" if "fp16" in written else None):
             (tmp_path / written).write_text(f"new {content}")
-        stays = {"dataset_statistics.json", "notes.txt"}
+        stays = {*OF_RUN, "notes.txt"}
         assert {path.name for path in tmp_path.iterdir()} == {written, *stays, "_replaced_adapter"}
         found = {path.name: path.read_text() for path in (tmp_path / "_replaced_adapter").iterdir()}
-        assert found == dict.fromkeys([*ADAPTER, "dataset_statistics.json"], content)
+        assert found == dict.fromkeys([*ADAPTER, *OF_RUN], content)
+
+
+def test_weights_without_an_adapter_put_nothing_aside(tmp_path):
+    (tmp_path / OF_RUN[0]).write_text("its own")
+    with one_set_of_weights(tmp_path):
+        (tmp_path / SAFE).write_text("new")
+    assert {path.name for path in tmp_path.iterdir()} == {SAFE, OF_RUN[0]}
+
+
+def test_what_was_written_is_told_by_its_time_where_its_size_is_the_same(tmp_path):
+    for name in (SAFE, SAFE_INDEX):
+        (tmp_path / name).write_text("old")
+        os.utime(tmp_path / name, (1, 1))
+    with one_set_of_weights(tmp_path):
+        (tmp_path / SAFE).write_text("new")
+    assert {path.name for path in tmp_path.iterdir()} == {SAFE}
+
+
+def test_files_since_are_those_of_a_later_time_and_new_ones(tmp_path):
+    for name, time in (("same", 5), ("later", 6), ("new", 4)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time, time))
+    assert sorted(files_since(tmp_path, {"same": 5, "later": 5})) == ["later", "new"]
+
+
+def test_of_two_kinds_that_were_written_none_is_read_with_what_was_there(tmp_path):
+    for name in WEIGHT_NAMES:
+        (tmp_path / name).write_text("old")
+    with one_set_of_weights(tmp_path):
+        for name in (SAFE, PICKLED):
+            (tmp_path / name).write_text("the new one")
+    assert {path.name for path in tmp_path.iterdir()} == {SAFE, PICKLED}
+
+
+@pytest.mark.parametrize(("variant", "stay"), [(None, [0]), ("fp16", [1]), ("bf16", [])])
+def test_shards_of_other_variants_have_other_names_while_a_model_is_saved(variant, stay, tmp_path):
+    names = ["model-00001-of-00002.safetensors", "model.fp16-00001-of-00002.safetensors"]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    with shards_of_other_variants(tmp_path, variant):
+        assert [number for number, name in enumerate(names) if (tmp_path / name).exists()] == stay
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict(zip(names, names, strict=True))
 
 
 def test_statistics_of_a_former_run_do_not_lie_beside_the_weights_of_another(family, family_checkpoint, tmp_path):

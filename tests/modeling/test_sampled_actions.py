@@ -43,8 +43,9 @@ def check_samples(model, inputs, noise, looks):
     assert found.spread.min() > 0 and found.normalized_actions.shape == noise.shape
     with pytest.raises(InputError, match=r"noise has .*shape"):
         model.predict_action(**inputs, noise=noise[:, 0], num_samples=SAMPLES)
-    with pytest.raises(InputError, match=r"num_samples=0 must be a whole number"):
-        model.predict_action(**inputs, num_samples=0)
+    for count in (0, True, 2.0):
+        with pytest.raises(InputError, match=rf"num_samples={count} must be a whole number"):
+            model.predict_action(**inputs, num_samples=count)
     torch.manual_seed(3)
     one = model.predict_action(**inputs, num_samples=1)
     torch.manual_seed(3)

@@ -1,5 +1,7 @@
 """Attention over a prefix that samples share is attention over copies of it."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -50,6 +52,14 @@ def test_one_mask_may_hold_for_all_rows_and_tokens():
     assert short.numel() == 2 * 9
     found = shared_prefix_attention(queries, shared, own, short, 0.3)
     torch.testing.assert_close(found, shared_prefix_attention(queries, shared, own, whole, 0.3))
+
+
+def test_scores_of_low_precision_are_weighed_in_float32():
+    one = torch.ones(1, 1, 1, 1, dtype=torch.bfloat16)
+    shared, own = ([one * each for each in pair] for pair in ((100, 0), (101, 1)))
+    bias = prefix_bias(torch.ones(1, 1, dtype=torch.bool), torch.ones(1, 1, 1, 1, dtype=torch.bool))
+    found = shared_prefix_attention(one, shared, own, bias, 0.3)
+    assert found.item() == pytest.approx(1 / (1 + math.exp(-0.3)), abs=4e-3)  # scores in bfloat16: 1 / (1 + exp(-0.25))
 
 
 def test_no_key_is_copied():

@@ -67,3 +67,14 @@ def test_a_block_attends_as_its_config_says_also_where_that_changes(block, monke
     made.attn.config._attn_implementation = "sdpa"
     torch.testing.assert_close(made(x, condition), eager, atol=1e-5, rtol=1e-5)
     assert asked
+
+
+@torch.no_grad()
+def test_terms_of_film_that_are_known_are_not_made_again_and_watched_scales_are_called(block):
+    made, x, condition = block(), torch.randn(BATCH, TOKENS, WIDTH), torch.randn(BATCH, WIDTH)
+    wanted, seen = made(x, condition), []
+    assert made.ls1.gamma is not made.ls2.gamma
+    for scale in (made.ls1, made.ls2):
+        scale.register_forward_hook(lambda *_: seen.append(1))
+    torch.testing.assert_close(made(x, None, made.film(condition)), wanted, atol=1e-5, rtol=1e-5)
+    assert seen == [1, 1]

@@ -27,6 +27,7 @@ from . import (
     source_mutants,
     tables_mutants,
     training_mutants,
+    trajectory_mutants,
     verifying_mutants,
     writing_mutants,
 )
@@ -60,6 +61,7 @@ MUTANTS: list[Mutant] = [
     *option_mutants.MUTANTS,
     *tables_mutants.MUTANTS,
     *small_parts_mutants.MUTANTS,
+    *trajectory_mutants.MUTANTS,
     *edge_mutants.MUTANTS,
 ]
 

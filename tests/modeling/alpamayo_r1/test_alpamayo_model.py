@@ -836,6 +836,15 @@ def test_the_loss_of_labels_is_the_base_models_own(side, model, scenes):
     assert output.action_loss is None
 
 
+def test_without_a_future_and_labels_there_are_logits_that_the_base_can_learn_from(model, scenes):
+    batch = scenes.batch(0, text=TEXTS[:1])
+    output = model(**batch)
+    assert output.loss is None and output.logits.shape[:2] == batch["input_ids"].shape
+    output.logits.sum().backward()
+    assert model.vlm.get_input_embeddings().weight.grad.any()
+    model.zero_grad()
+
+
 def test_both_losses_are_added(model, scenes):
     batch = training_batch(model, scenes, 0, 1)
     output = model(**batch, labels=batch["input_ids"])
@@ -924,6 +933,8 @@ UNTRAINABLE = {
     "not finite": (lambda b: {**b, "ego_future_xyz": with_value(b["ego_future_xyz"], float("nan"))}, "ego_future_xyz"),
     "time": (lambda b: {**b, "time": torch.tensor([0.1])}, "time"),
     "noise": (lambda b: {**b, "noise": noise(3)}, "noise"),
+    "labels": (lambda b: {**b, "labels": b["input_ids"][:, 1:]}, "^labels"),
+    "labels of trajectories": (lambda b: {**b, "trajectory_labels": b["input_ids"][:, 1:]}, "^trajectory_labels"),
 }
 
 

@@ -83,8 +83,9 @@ def test_rounded_frequencies_are_accepted_and_others_refused_by_name(projection)
 
 
 def test_projections_that_cannot_work_are_refused(projection):
-    with pytest.raises(ConfigError, match="num_fourier_feats=7"):
-        PerWaypointActionInProjV2([64, 2], 8, num_fourier_feats=7)
+    for odd_or_none in (7, 0):
+        with pytest.raises(ConfigError, match=f"num_fourier_feats={odd_or_none}"):
+            PerWaypointActionInProjV2([64, 2], 8, num_fourier_feats=odd_or_none)
     with pytest.raises(ConfigError, match=r"max_freq=0\.5"):
         PerWaypointActionInProjV2([64, 2], 8, max_freq=0.5)
     with pytest.raises(ConfigError, match=r"num_enc_layers=0 must be 1 or more"):
@@ -194,6 +195,25 @@ def test_misspelt_and_unknown_options_are_refused():
         flow.construct_training_data(torch.zeros(2, 3, 2))
     with pytest.raises(InputError, match=r"timesteps has shape \(3,\)"):
         flow.construct_training_data(torch.zeros(2, 4, 2), timesteps=torch.zeros(3))
+
+
+@pytest.mark.parametrize(("weight", "asked"), [(1, ["guided"]), (0, ["unguided"]), (0.5, ["guided", "unguided"])])
+def test_only_the_velocities_that_weigh_something_are_asked(weight, asked):
+    seen = []
+
+    def velocity(name):
+        return lambda x, t: seen.append(name) or torch.zeros_like(x)
+
+    given = {"unguided_step_fn": velocity("unguided"), "inference_guidance_weight": weight, "inference_step": 1}
+    FlowMatching((4, 2), use_classifier_free_guidance=True).sample(1, velocity("guided"), **given)
+    assert seen == asked
+
+
+def test_guidance_without_an_unguided_velocity_is_refused_and_noise_may_be_cold():
+    flow = FlowMatching((4, 2))
+    with pytest.raises(InputError, match="guidance needs unguided_step_fn"):
+        flow.sample(1, lambda x, t: x, use_classifier_free_guidance=True, inference_guidance_weight=1.5)
+    assert not flow.sample(1, lambda x, t: x, temperature=0.0).any()
 
 
 # ---- metrics

@@ -80,6 +80,11 @@ def changed(scenes, **tensors):
     return {**scenes, **tensors}
 
 
+def test_a_grid_without_numbers_is_not_asked_for_them():
+    grid = torch.empty(1, 3, dtype=torch.long, device="meta")
+    assert value_checks.on_host(grid) is grid
+
+
 WRONG = {
     "padding on the right": (lambda s: {"attention_mask": s["attention_mask"].flip(1)}, "ends with padding"),
     "a row of padding": (lambda s: {"attention_mask": s["attention_mask"] * torch.tensor([[1], [0]])}, "row 1"),

@@ -10,13 +10,16 @@ from alpamayo_golden import BATCH, Forced, published_model
 from host_waits import HostWaits
 from traced_graphs import TracedGraph
 
+from vlahub.configuration.ode_choices import ODE_CHOICES
 from vlahub.errors import InputError
 from vlahub.modeling.alpamayo_r1 import expert_steps
 from vlahub.modeling.alpamayo_r1.answer_text import parts_of
-from vlahub.modeling.alpamayo_r1.navigation_markers import Route, without_route
+from vlahub.modeling.alpamayo_r1.navigation_markers import Route, is_wrong_route, refuse_route, route_of, without_route
 from vlahub.modeling.alpamayo_r1.published_calls import published_guided_inputs
+from vlahub.modeling.alpamayo_r1.text_keys import TextKeys
 from vlahub.modeling.alpamayo_r1.trajectory_flow_matching import FlowMatching
 from vlahub.modeling.fast_prediction import FastPrediction
+from vlahub.modeling.ode_sampling import OdeSampling
 
 IMPLEMENTATIONS = ["sdpa", pytest.param("eager", marks=pytest.mark.slow)]
 ROUTE_START, ROUTE_END, FUTURE_START, PAD = 507, 509, 498, 300
@@ -238,7 +241,64 @@ def test_prompts_without_their_route_keep_the_rest_and_move_to_the_right():
     assert kept.sum(dim=1).tolist() == [2, 8, 6] and torch.equal(kept, found != 11)
 
 
+@pytest.mark.parametrize("solver", ODE_CHOICES["ode_solver"])
+@pytest.mark.parametrize("spacing", ODE_CHOICES["ode_spacing"])
+def test_a_drive_takes_the_steps_that_were_asked_for(solver, spacing):
+    def velocity(x, t):
+        return x * t - 1
+
+    model = SimpleNamespace(
+        diffusion=FlowMatching((64, 2)), action_space=SimpleNamespace(drive=lambda *given: given[1:])
+    )
+    inputs = expert_steps.Noise(noise_of(2), None, None, None, torch.tensor([3.0, 4.0]), torch.tensor([0.0, 1.0]))
+    found = expert_steps.along(model, inputs, OdeSampling(3, solver, spacing), velocity)
+    given = {"noise": inputs.noise, "inference_step": 3, "ode_solver": solver, "ode_spacing": spacing}
+    assert torch.equal(found.actions, model.diffusion.sample(2, velocity, **given))
+    assert found.xyz is inputs.speed and found.rot is inputs.z
+
+
+def test_both_passes_are_one_batch_where_their_scores_have_room(monkeypatch):
+    parts = SimpleNamespace(expert=SimpleNamespace(config=SimpleNamespace(num_attention_heads=3)))
+    keys = TextKeys(*([(torch.empty(1, 1, length, 1),) * 2] for length in (5, 7)))
+    scores = 2 * 6 * 3 * 4 * (5 + 7)  # passes, rows, heads, tokens, keys
+    for size, fits in ((4 * scores, True), (4 * scores - 1, False)):
+        monkeypatch.setattr(expert_steps, "BYTES_AT_ONCE", size)
+        assert expert_steps.fit_together(parts, torch.empty(6, 4, 2), keys) == fits
+
+
 # ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([[1, 5, 2, 5], [5, 5, 5, 5]], None),
+        ([[5, 5, 5, 5], [5, 5, 5, 5]], "no prompt has navigation"),
+        ([[1, 5, 2, 5], [5, 5, 5, 2]], "row 1 .* has 0 .* and 1"),
+        ([[1, 2, 1, 2], [1, 5, 2, 5]], "row 0 .* has 2 .* and 2"),
+        ([[1, 5, 2, 5], [5, 2, 5, 1]], "row 1 .* before"),
+    ],
+)
+def test_what_is_wrong_about_a_route_is_what_it_is_refused_for(rows, message):
+    ids, route = torch.tensor(rows), Route(1, 2, 0)
+    assert is_wrong_route(ids, route).item() == (message is not None)
+    if message is None:
+        return refuse_route(ids, route)
+    with pytest.raises(InputError, match=message):
+        refuse_route(ids, route)
+
+
+@pytest.mark.parametrize("lacking", ["route_start", "route_end"])
+def test_a_model_without_markers_of_a_route_is_not_guided_and_needs_none_of_weight_one(lacking):
+    tokens = {"route_start": 1, "route_end": 2}
+    config = SimpleNamespace(special_token_id={**tokens, lacking: None}.get, pad_token_id=None)
+    assert route_of(config, None) is None and route_of(config, 1) is None
+    with pytest.raises(InputError, match="this model has no tokens"):
+        route_of(config, 1.5)
+    config.special_token_id = tokens.get
+    assert route_of(config, 1.5) == Route(1, 2, 0)
+    config.pad_token_id = 0
+    assert route_of(config, 1.5).pad == 0
 
 
 def with_ids(scene, change):
@@ -301,9 +361,10 @@ CALLS = {
 def test_the_published_calls_refuse_what_would_be_without_effect(model, scene, name):
     ending, options, message = CALLS[name]
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
+    prompt = {name: scene[name] for name in scene if name not in poses}
     call = getattr(model, f"sample_trajectories_from_data_with_vlm_rollout{ending}")
     with pytest.raises(InputError, match=message):
-        call({"tokenized_data": scene, **(poses if options is not None else {})}, diffusion_kwargs=options)
+        call({"tokenized_data": prompt, **(poses if options is not None else {})}, diffusion_kwargs=options)
 
 
 @pytest.mark.parametrize("ending", ["", "_cfg_nav"])

@@ -23,7 +23,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from vlahub import AlpamayoR1
 from vlahub.modeling.alpamayo_r1 import modeling_alpamayo_r1, rollout
-from vlahub.modeling.alpamayo_r1.reasoning_text import extract_part
+from vlahub.modeling.alpamayo_r1.reasoning_text import extract_part, parts_of_texts, reasoning_of
 from vlahub.modeling.alpamayo_r1.rollout import TOKENS_BETWEEN_CHECKS
 from vlahub.modeling.alpamayo_r1.text_decoding import write_token
 from vlahub.modeling.fast_prediction import FastPrediction
@@ -420,3 +420,26 @@ def test_calls_of_two_threads_do_not_share_what_is_written(make_model, scenes, s
 def test_a_part_reaches_from_its_last_start_to_its_first_end(text, found):
     """As the published `extract_between_special_tokens`."""
     assert extract_part(text, "cot") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("<|cot_start|>slow<|cot_end|>stop", "slow"),
+        (" slow down <|traj_future_start|> 1 <|traj_future_end|> 2", "slow down"),
+        ("never ended", "never ended"),
+    ],
+)
+def test_reasoning_without_its_end_reaches_to_the_first_marker(text, found):
+    assert reasoning_of(text) == found
+
+
+def test_parts_of_texts_lie_as_their_tokens_do():
+    def batch_decode(token_ids, skip_special_tokens):
+        return [
+            f"{row[0]}" if skip_special_tokens else f"{row[0]}<|cot_end|>a{row[0]}<|answer_end|>" for row in token_ids
+        ]
+
+    found = parts_of_texts(torch.arange(4)[:, None], (1, 2, 2), SimpleNamespace(batch_decode=batch_decode))
+    assert found["cot"].tolist() == [[["0", "1"], ["2", "3"]]]
+    assert found["meta_action"].tolist() == [[["", ""], ["", ""]]]

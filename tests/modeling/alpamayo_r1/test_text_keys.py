@@ -47,6 +47,15 @@ def test_at_published_sizes_16_samples_need_an_eighth_of_16_prompts():
     assert "\n".join(rows) in DOCS.read_text()
 
 
+def test_places_of_new_tokens_are_zero_whatever_was_there(model, monkeypatch):
+    monkeypatch.setattr(
+        "vlahub.modeling.alpamayo_r1.text_keys.empty_pair",
+        lambda *_: (torch.tensor(torch.nan), torch.tensor(torch.nan)),
+    )
+    found = text_keys(model, model.vlm, TextSizes(1, 1, 1, 1, 1))
+    assert not any(each.item() for pair in found.written for each in pair)
+
+
 LAYER = {"hidden_size": 24, "intermediate_size": 40, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
 
 
@@ -91,6 +100,10 @@ def test_a_layer_with_hooks_on_what_would_not_be_called_is_run_whole(layer):
         handle = part.register_forward_pre_hook(print)
         assert not can_run_in_parts(layer)
         handle.remove()
+    assert not can_run_in_parts(copy.deepcopy(layer).train())
+    another = copy.deepcopy(layer)
+    another.__class__ = type("Another", (Qwen3VLTextDecoderLayer,), {})
+    assert not can_run_in_parts(another)
     hooked = copy.deepcopy(layer)
     hooked.self_attn.forward = print
     assert not can_run_in_parts(hooked)

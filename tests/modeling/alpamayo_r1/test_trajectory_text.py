@@ -7,7 +7,7 @@ from tiny_configs import alpamayo_config
 
 from vlahub import AlpamayoR1
 from vlahub.errors import ConfigError, InputError, NonFiniteError
-from vlahub.modeling.alpamayo_r1.trajectory_text import future_tokenizer, is_of_trajectory, text_losses
+from vlahub.modeling.alpamayo_r1.trajectory_text import counted_items, future_tokenizer, is_of_trajectory, text_losses
 
 GREEDY = {"top_k": 1}
 
@@ -68,6 +68,12 @@ def test_a_sample_of_weight_three_is_three_samples_in_both_losses_of_text(has_te
     assert (found[0] is not None) == has_text
     plain = text_losses(None, logits, labels, futures, None)
     assert abs(found[1] - plain[1]) > 1e-3
+
+
+def test_what_losses_divide_by_counts_each_sample_by_its_weight():
+    labels, weight = torch.tensor([[5, 5, -100], [5, 5, 5]]), torch.tensor([3.0, 1.0])
+    found = counted_items(labels, labels.flip(0), torch.zeros(2, 1, 4, 3), weight)
+    assert {name: each.item() for name, each in found.items()} == {"text": 5, "trajectory": 7, "action": 16}
 
 
 def test_tokens_beside_the_values_of_trajectories_are_none_of_them(golden):
@@ -168,12 +174,19 @@ def test_both_means_are_by_hand(golden):
     ("fields", "words"),
     [
         ({"tokens_per_future_traj": 100}, r"tokens_per_future_traj=100, but a future of 64 waypoints has 128 tokens"),
+        ({"tokens_per_future_traj": 130}, r"tokens_per_future_traj=130, but a future of 64 waypoints has 128 tokens"),
         ({"traj_tokenizer_cfg": {"num_bins": 161}}, r"161 values, but there are traj_vocab_size=160"),
     ],
 )
 def test_tokens_that_do_not_hold_a_future_are_refused(golden, fields, words):
     with pytest.raises(ConfigError, match=words):
         future_tokenizer(alpamayo_config(golden("alpamayo_1_5/sft_nav"), **fields))
+
+
+def test_a_future_may_have_all_trajectory_tokens(golden):
+    case = golden("alpamayo_1_5/sft_nav")
+    fields = alpamayo_config(case).traj_tokenizer_cfg
+    assert future_tokenizer(alpamayo_config(case, traj_tokenizer_cfg={**fields, "num_bins": 160})).vocab_size == 160
 
 
 # ---- trajectories that the VLM writes

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vlahub.errors import ConfigError, InputError
+from vlahub.modeling.alpamayo_r1.trajectory_bins import Bins
 from vlahub.modeling.alpamayo_r1.trajectory_tokenizers import (
     DeltaTrajectoryTokenizer,
     DiscreteTrajectoryTokenizer,
@@ -175,8 +176,21 @@ def test_what_is_no_step_is_refused():
         tokenize_history(tokenizer, xyz, rot)
     with pytest.raises(ConfigError, match="num_bins=1"):
         DeltaTrajectoryTokenizer(num_bins=1)
+    with pytest.raises(ConfigError, match=r"from \[-1\] to \[1, 2\]"):
+        Bins([-1], [1, 2], 3)
     with pytest.raises(ConfigError, match=r"from \[4, -4, -10\] to \[4, 4, 10\]"):
         DeltaTrajectoryTokenizer(ego_xyz_min=(4, -4, -10))
+
+
+def test_what_is_not_finite_still_has_a_token_of_the_bins():
+    """On a device it is refused later, after the ids were looked up."""
+    values = torch.tensor([[torch.nan], [torch.inf], [-torch.inf]])
+    assert Bins([-1], [1], 5).encode(values).tolist() == [[0], [4], [0]]
+
+
+def test_outside_is_what_lies_more_than_half_a_bin_from_the_ends():
+    values = torch.tensor([[-1.3], [-1.2], [0.0], [1.2], [1.3]])
+    assert Bins([-1], [1], 5).outside(values).flatten().tolist() == [True, False, False, False, True]
 
 
 # ---- actions

@@ -229,6 +229,12 @@ def test_the_solver_finds_the_least_squares_solution_of_the_stacked_equations():
     torch.testing.assert_close(fixed, found)  # the condition that is met anyhow changes nothing
 
 
+def test_what_equations_do_not_determine_is_nan():
+    normal = torch.tensor([[[1.0, 2.0], [2.0, 1.0]], [[2.0, 1.0], [1.0, 2.0]]], dtype=torch.float64)
+    found = solve_smoothed(normal, torch.ones(2, 2, dtype=torch.float64), 1, 0.1, 0.0, 0.0)
+    assert found.isnan().tolist() == [[True, True], [False, False]]
+
+
 def test_a_parabola_has_the_roughness_of_its_second_derivative():
     time = torch.arange(6, dtype=torch.float64) * 0.1
     assert (time**2 @ roughness(6, 2, 0.1, time.device) @ time**2).item() == pytest.approx(4 * 2.0**2)
