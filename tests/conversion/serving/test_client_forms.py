@@ -1,14 +1,13 @@
 """Requests of published clients, read: arrays and images, keys and views, and everything that is broken."""
 
 import base64
-import io
 import json
-from types import SimpleNamespace
 
 import json_numpy
 import msgpack
 import numpy as np
 import pytest
+from client_requests import act, file_of, policy
 from PIL import Image
 
 from vlahub.conversion.serving import act_requests
@@ -35,10 +34,6 @@ ARRAYS = [
 PICTURE = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
 
 
-def policy(view_names=None, num_views=2, state_dim=8):
-    return SimpleNamespace(has_actions=True, view_names=view_names, num_views=num_views, state_dim=state_dim)
-
-
 @pytest.mark.parametrize("array", ARRAYS, ids=repr)
 def test_arrays_are_those_of_json_numpy_and_of_msgpack_numpy(array):
     theirs = json_object(json_numpy.dumps({"a": [array]}))["a"][0]
@@ -47,17 +42,6 @@ def test_arrays_are_those_of_json_numpy_and_of_msgpack_numpy(array):
     for found in (theirs, ours, again):
         assert found.dtype == array.dtype and np.array_equal(found, array)
     assert not array.ndim or (theirs.flags.writeable and again.flags.writeable)
-
-
-def file_of(array, kind="PNG"):
-    data = io.BytesIO()
-    Image.fromarray(array).save(data, kind)
-    return base64.b64encode(data.getvalue()).decode()
-
-
-def act(fields, served=None, limits=None, by=None):
-    body = json_numpy.dumps(fields).encode()
-    return read_act(body, served or policy(), limits or Limits(), by)
 
 
 def test_the_three_forms_and_the_double_encoding():

@@ -1,36 +1,14 @@
 """Which key of a client's observation is what, where a small file says it: read, checked and followed."""
 
-import base64
-import io
-from types import SimpleNamespace
-
-import json_numpy
 import numpy as np
 import pytest
-from PIL import Image
+from client_requests import act, file_of, policy
 
-from vlahub.conversion.serving.act_requests import read_act
-from vlahub.conversion.serving.limits import Limits
 from vlahub.conversion.serving.observation_map import read_map
 from vlahub.errors import ConversionError, InputError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
 STATE = np.arange(8.0)
-
-
-def policy(view_names=None, num_views=2, state_dim=8):
-    return SimpleNamespace(has_actions=True, view_names=view_names, num_views=num_views, state_dim=state_dim)
-
-
-def file_of(array, kind="PNG"):
-    data = io.BytesIO()
-    Image.fromarray(array).save(data, kind)
-    return base64.b64encode(data.getvalue()).decode()
-
-
-def act(fields, served=None, limits=None, by=None):
-    body = json_numpy.dumps(fields).encode()
-    return read_act(body, served or policy(), limits or Limits(), by)
 
 
 BAD_MAPS = (
