@@ -39,6 +39,17 @@ def test_half_precision_predicts_float32_actions_near_the_full_ones(variant, sav
     assert (found - saved.actions).abs().mean() < 0.35 * saved.actions.std()
 
 
+@pytest.mark.newest
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_under_autocast_actions_are_float32_and_as_near(variant, saved, load, dtype):
+    """Published scripts of Alpamayo-R1 and of trainers call models of either precision so."""
+    model, prediction = load(dtype=dtype), variant.prediction()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = variant.predict(model, prediction)
+    assert found.dtype == torch.float32 and found.isfinite().all()
+    assert (found - saved.actions).abs().mean() < 0.35 * saved.actions.std()
+
+
 def test_double_precision_predicts_the_same_more_exactly(variant, saved, load):
     found = variant.predict(load().double(), variant.prediction())
     assert (found - saved.actions).abs().max() < 1e-3 * saved.actions.abs().max()
