@@ -34,13 +34,19 @@ IMAGE_FORMATS = dict.fromkeys(QWEN, "<|vision_start|>{image}<|vision_end|>")
 ADD_SPECIAL_TOKENS = {"llava": True}  # the tokenizer writes Llama's begin token, the template does not
 QWEN_PIXELS = {"min_pixels": 56 * 56, "max_pixels": 28 * 28 * 1280}
 
-# By the model type of the vision tower (of Qwen's, that of the VLM): mean and deviation of pixels in 0..1.
+# By the model type of the vision tower (of Qwen's, that of the VLM): mean and deviation of pixels in 0..1, as weights
+# of that kind were published: not always those of transformers' image processor without settings (a DeiT's, a BiT's).
+# A `vit` is Google's; DINO's have ImageNet's.
 HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 CLIP = OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 IMAGENET = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 MEAN_AND_STD = {
-    **dict.fromkeys(("beit", "data2vec-vision", "siglip", "siglip2", "vit", "qwen3_vl", "qwen3_vl_moe"), HALF),
-    **dict.fromkeys(("blip_2", "clip", "qwen2_vl", "qwen2_5_vl"), CLIP),
+    **dict.fromkeys(("beit", "bit", "data2vec-vision", "ijepa", "siglip", "siglip2", "vit"), HALF),
+    **dict.fromkeys(("qwen3_vl", "qwen3_vl_moe"), HALF),
+    **dict.fromkeys(("blip", "blip_2", "clip", "qwen2_vl", "qwen2_5_vl"), CLIP),
+    **dict.fromkeys(("deit", "vit_msn", "dinov2", "dinov2_with_registers", "dinov3_vit", "dinov3_convnext"), IMAGENET),
+    **dict.fromkeys(("convnext", "convnextv2", "focalnet", "hiera", "poolformer", "pvt", "pvt_v2"), IMAGENET),
+    **dict.fromkeys(("regnet", "resnet", "segformer", "swin", "swinv2", "vitdet"), IMAGENET),
 }
 WITH_CLASS_TOKEN = ("clip", "vit", "dinov2")
 
@@ -64,11 +70,21 @@ def image_processor_of(config: Any, overrides: dict[str, Any]) -> Any:
         kind, tower = MultimodalVLAImageProcessor, tower_type(vision)
         settings = {"size": size_of_pictures(config.image_size)}
         if (second_tower := getattr(config, "second_vision_config", None)) is not None:
-            second = MEAN_AND_STD.get(tower_type(second_tower), IMAGENET)
-            settings["second_image_mean"], settings["second_image_std"] = second
-    settings["image_mean"], settings["image_std"] = MEAN_AND_STD.get(tower, IMAGENET)
+            settings |= mean_and_std(tower_type(second_tower), "second_image_mean", "second_image_std", overrides)
+    settings |= mean_and_std(tower, "image_mean", "image_std", overrides)
     given = {argument: overrides.pop(argument) for argument in kind.arguments if argument in overrides}
     return kind(**{**settings, **given})
+
+
+def mean_and_std(tower: str, mean: str, std: str, given: dict[str, Any]) -> dict[str, Any]:
+    """By the names that they have as arguments. Raises ConfigError for a kind of which none are known nor given."""
+    if tower not in MEAN_AND_STD and not {mean, std} <= set(given):
+        raise ConfigError(
+            f"of vision towers of the kind {tower!r} it is not known with which mean and deviation of pixels they were "
+            f"published; pass {mean} and {std}, or take MultimodalVLAProcessor.from_backbones, which reads the tower's "
+            "preprocessor_config.json."
+        )
+    return dict(zip((mean, std), MEAN_AND_STD.get(tower, (None, None)), strict=True))
 
 
 def size_of_pictures(image_size: Any) -> dict[str, int]:

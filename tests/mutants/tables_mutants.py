@@ -210,9 +210,15 @@ MUTANTS = [
         "tests/processing/multimodal_vla/test_processor_defaults.py",
         (
             "blips-pixels-in-those-of-others",
-            '("blip_2", "clip", "qwen2_vl", "qwen2_5_vl"), CLIP',
-            '("clip", "qwen2_vl", "qwen2_5_vl"), CLIP',
+            '("blip", "blip_2", "clip", "qwen2_vl", "qwen2_5_vl"), CLIP',
+            '("blip", "clip", "qwen2_vl", "qwen2_5_vl"), CLIP',
             "pixels_are_in_the_statistics_that_a_tower_was_trained_with",
+        ),
+        (
+            "half-of-a-towers-statistics-will-do",
+            "not {mean, std} <= set(given)",
+            "{mean, std}.isdisjoint(given)",
+            "a_tower_of_a_kind_whose_statistics_are_not_known_wants_them",
         ),
         (
             "a-dinov2-without-its-class-token",

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from tiny_towers import TOWERS
 
 from vlahub.errors import ConfigError
 from vlahub.processing.multimodal_vla.processor_defaults import (
@@ -37,8 +38,10 @@ def config(kind="llava", tower="clip_vision_model", image_size=28, **fields):
 
 def test_pixels_are_in_the_statistics_that_a_tower_was_trained_with():
     kinds = {
-        "beit data2vec-vision siglip siglip2 vit qwen3_vl qwen3_vl_moe": HALF,
-        "blip_2 clip qwen2_vl qwen2_5_vl": CLIP,
+        "beit bit data2vec-vision ijepa siglip siglip2 vit qwen3_vl qwen3_vl_moe": HALF,
+        "blip blip_2 clip qwen2_vl qwen2_5_vl": CLIP,
+        "deit vit_msn dinov2 dinov2_with_registers dinov3_vit dinov3_convnext convnext convnextv2 focalnet": IMAGENET,
+        "hiera poolformer pvt pvt_v2 regnet resnet segformer swin swinv2 vitdet": IMAGENET,
     }
     assert {kind: found for names, found in kinds.items() for kind in names.split()} == MEAN_AND_STD
     assert HALF == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -59,6 +62,25 @@ def test_an_image_processor_is_that_of_the_tower_with_what_is_given(tower, found
     images = image_processor_of(composed, {})
     second = tuple(images.second_image_mean), tuple(images.second_image_std)
     assert second == tuple(map(tuple, CLIP)) and tuple(images.image_mean) == tuple(found[0])
+
+
+def test_the_statistics_of_every_tower_of_the_tests_are_known():
+    assert {tower_type(part(kind)) for kind in TOWERS} <= MEAN_AND_STD.keys()
+
+
+@pytest.mark.parametrize("names", [("image_mean", "image_std"), ("second_image_mean", "second_image_std")])
+def test_a_tower_of_a_kind_whose_statistics_are_not_known_wants_them(names):
+    kinds = ("dpt", "vit") if names[0] == "image_mean" else ("vit", "dpt")
+    first, second = map(part, kinds)
+    composed = SimpleNamespace(vlm_config=None, vision_config=first, second_vision_config=second, image_size=28)
+    mean, std = [0.1, 0.2, 0.3], [1.0, 2.0, 3.0]
+    for given in ({}, {names[0]: mean}, {names[1]: std}):
+        with pytest.raises(ConfigError, match=f"of the kind 'dpt' .*; pass {names[0]} and {names[1]}"):
+            image_processor_of(composed, given)
+    images = image_processor_of(composed, {names[0]: mean, names[1]: std})
+    assert [getattr(images, name) for name in names] == [mean, std]
+    other = [name for name in ("image_mean", "second_image_mean") if name not in names]
+    assert [tuple(getattr(images, name)) for name in other] == [HALF[0]]
 
 
 def test_patches_of_qwen_are_those_of_its_tower():
