@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from transformers import PretrainedConfig
 
-from ..configuration.known_fields import OF_TRANSFORMERS, own_arguments
+from ..configuration.known_fields import OF_TRANSFORMERS, KnownFieldsConfig, own_arguments
 from ..configuration.vla_errors import ConfigError
 
 # Of nested configs what models of transformers ask anew, and a vocabulary, which may be resized.
@@ -45,7 +45,7 @@ def check_as_built(model: nn.Module, nested: bool = False) -> None:
 
     Args:
         model: one that has no `as_built` passes: a part, or another's.
-        nested: look at nested configs, too, which takes longer.
+        nested: look at nested configs of transformers' models, too, which have many fields and take longer.
 
     Raises:
         ConfigError: the message names the field and both values.
@@ -55,7 +55,7 @@ def check_as_built(model: nn.Module, nested: bool = False) -> None:
         return
     looked_at = {name: getattr(config, name, None) for name in before}
     if not nested:
-        looked_at = {name: value for name, value in looked_at.items() if not isinstance(value, PretrainedConfig)}
+        looked_at = {name: value for name, value in looked_at.items() if is_plain_or_ours(value)}
     for name, value in looked_at.items():
         for path, old, new in differences(before[name], plain(value), name):
             if path not in config.changeable_fields:
@@ -64,6 +64,11 @@ def check_as_built(model: nn.Module, nested: bool = False) -> None:
                     "and cannot follow: set it back; a model with another value is made by from_pretrained(..., "
                     "config=config), of a config in which it was changed before."
                 )
+
+
+def is_plain_or_ours(value: Any) -> bool:
+    """Whether a field is no config, or one of this package."""
+    return not isinstance(value, PretrainedConfig) or isinstance(value, KnownFieldsConfig)
 
 
 def differences(before: Any, now: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

@@ -877,6 +877,12 @@ MUTANTS = [
             "a_field_of_a_part_that_a_model_cannot_follow_is_named_before_it_is_saved",
         ),
         (
+            "predictions-do-not-look-at-fields-of-our-parts",
+            " or isinstance(value, KnownFieldsConfig)",
+            "",
+            "a_field_of_a_part_of_ours_that_a_model_cannot_follow_is_named_where_it_predicts",
+        ),
+        (
             "changeable-fields-are-refused",
             "            if path not in config.changeable_fields:",
             "            if True:",

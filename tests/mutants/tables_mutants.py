@@ -246,8 +246,8 @@ MUTANTS = [
         ),
         (
             "mean-and-deviation-of-a-second-tower",
-            'settings["second_image_mean"], settings["second_image_std"] = second',
-            'settings["second_image_std"], settings["second_image_mean"] = second',
+            '"second_image_mean", "second_image_std", overrides',
+            '"second_image_std", "second_image_mean", overrides',
             "an_image_processor_is_that_of_the_tower_with_what_is_given",
         ),
         (

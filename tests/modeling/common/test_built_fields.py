@@ -7,6 +7,7 @@ import torch
 from model_variants import FEW_FIRST, VARIANTS
 from transformers import PretrainedConfig
 
+from vlahub.configuration.known_fields import KnownFieldsConfig, own_arguments
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.built_fields import built_names
 
@@ -87,6 +88,29 @@ def test_a_field_of_a_part_that_a_model_cannot_follow_is_named_before_it_is_save
     model.set_attn_implementation("eager")
     model.config.use_cache = False
     model.save_pretrained(tmp_path)
+
+
+def fields_of(config):
+    """As they are stored."""
+    kind = type(config)
+    return [name for name in vars(config) if name in {kind.attribute_map.get(w, w) for w in own_arguments(kind)}]
+
+
+@pytest.mark.parametrize("variant", ["cogvla", "openvla", "llava3d-flow", "llava3d-dit"], indirect=True)
+def test_a_field_of_a_part_of_ours_that_a_model_cannot_follow_is_named_where_it_predicts(variant, load):
+    model, inputs, wrong = load(), variant.prediction(), []
+    for path, part in parts_of(model.config):
+        for field in fields_of(part) if isinstance(part, KnownFieldsConfig) else ():
+            if f"{path}.{field}" in model.config.changeable_fields or another(before := getattr(part, field)) is None:
+                continue
+            setattr(part, field, another(before))
+            try:
+                variant.predict(model, inputs)
+                wrong.append(f"{path}.{field}")
+            except (ConfigError, InputError) as error:
+                wrong += [] if f"{path}.{field}=" in str(error) else [str(error)]
+            setattr(part, field, before)
+    assert wrong == []
 
 
 OTHERS = {
