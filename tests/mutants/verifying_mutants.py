@@ -296,4 +296,44 @@ MUTANTS = [
             "a_second_writer_is_refused_while_the_first_writes_and_welcome_afterwards",
         ),
     ),
+    *planted(
+        "conversion/model_check.py",
+        "tests/conversion/test_model_check.py",
+        (
+            "tensors-of-no-class-pass",
+            '("missing", "unexpected", "mismatched")',
+            '("missing", "mismatched")',
+            "a_tensor_that_the_class_does_not_have_is_named",
+        ),
+        (
+            "integers-are-parameters",
+            "    check_floating([name for name in integers if name in parameters], folder, kind)\n",
+            "",
+            "integers_are_named_whatever_the_parameter_is_called",
+        ),
+        (
+            "quantised-weights-are-compared",
+            '    if config.get("quantization_config"):\n        return None, "it is quantised"\n',
+            "",
+            "what_is_compared_with_no_class_says_why",
+        ),
+        (
+            "a-config-without-a-class-is-an-error",
+            "    if not names:\n        return None",
+            "    if False:\n        return None",
+            "what_is_compared_with_no_class_says_why",
+        ),
+        (
+            "transformers-stays-silent",
+            "        logging.set_verbosity(verbosity)\n",
+            "",
+            "transformers_is_as_loud_as_before",
+        ),
+        (
+            "bars-stay-away",
+            "        if bars:\n            logging.enable_progress_bar()",
+            "        if False:\n            logging.enable_progress_bar()",
+            "transformers_is_as_loud_as_before",
+        ),
+    ),
 ]
