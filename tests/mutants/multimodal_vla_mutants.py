@@ -480,4 +480,120 @@ MUTANTS = [
             "pictures_in_one_normalisation_are_refused_and_so_are_those_of_other_samples",
         ),
     ),
+    *planted(
+        "modeling/multimodal_vla/grounding.py",
+        "tests/modeling/multimodal_vla/test_multimodal_vla.py",
+        (
+            "grounding-by-both-vision-towers",
+            "[:, :, :3]  # a second",
+            "  # a second",
+            "grounding_is_that_of_the_first_of_two_vision_towers",
+        ),
+        (
+            "grounding-of-padding",
+            'mask = {} if attention_mask is None else {"attention_mask": attention_mask}',
+            "mask = {}",
+            "grounding_is_the_cosine_of_the_two_towers_for_each_view",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/fusion.py",
+        "tests/modeling/multimodal_vla/test_sequence_rules.py",
+        (
+            "only-labels-are-written",
+            "(labels != IGNORED).cumsum(dim=1) > 0",
+            "(labels != IGNORED)",
+            "text_is_written_from_the_first_label_on",
+        ),
+        (
+            "gated-towers-know-the-answer",
+            "    condition = text_embedding(backbone, embeds, prompt, answer_mask)",
+            "    condition = text_embedding(backbone, embeds, prompt)",
+            "tests/modeling/multimodal_vla/test_two_towers.py::test_what_layers_see_of_images_is_asked_by_the_prompt_and_not_by_the_answer_behind_it",
+        ),
+        (
+            "late-fusion-learns-no-text-alone",
+            "query_attention=None, late_projector=None)",
+            "query_attention=None)",
+            "tests/modeling/multimodal_vla/test_late_fusion.py::test_text_is_learnt_without_actions_as_with_them",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/tower_conditioning.py",
+        "tests/modeling/multimodal_vla/test_two_towers.py",
+        (
+            "patches-of-a-square",
+            "(height // tower_config.patch_size) * (width",
+            "(height // tower_config.patch_size) * (height",
+            "patches_of_a_picture_that_is_no_square_are_counted_along_both_sides",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/composed_pretrained_model.py",
+        "tests/modeling/multimodal_vla/test_two_towers.py",
+        (
+            "weights-of-towers-are-exchanged-in-the-log",
+            '("vision_tower", "second_vision_tower"))',
+            '("second_vision_tower", "vision_tower"))',
+            "what_each_tower_weighs_is_logged_by_its_name",
+        ),
+        (
+            "new-gates-of-mlps-are-open",
+            "            nn.init.zeros_(module.mlp_gate)\n",
+            "",
+            "tests/modeling/multimodal_vla/test_gated_cross_attention.py::test_gates_that_a_checkpoint_does_not_have_are_closed",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/language_masks.py",
+        "tests/modeling/multimodal_vla/test_sequence_rules.py",
+        (
+            "windows-beside-layers-of-any-kind",
+            "SLIDING in kinds and kinds <= {FULL, SLIDING} else",
+            "SLIDING in kinds else",
+            "the_window_of_layers_is_known_where_all_of_their_kinds_are",
+        ),
+        (
+            "models-without-positions-count-tokens",
+            "    if config.model_type in COUNTS_PLACES:\n        return True\n",
+            "",
+            "a_model_that_is_told_no_positions_counts_places_whatever_its_windows_are",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/language_model_rules.py",
+        "tests/modeling/multimodal_vla/test_sequence_rules.py",
+        (
+            "positions-of-padding-are-of-text",
+            ".clamp(min=0) + first",
+            ".clamp(min=0)",
+            "positions_count_what_is_real_from_the_first_on",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/multimodal_inputs.py",
+        "tests/modeling/multimodal_vla/test_sequence_rules.py",
+        (
+            "a-short-prompt-with-images-of-a-long-one",
+            '("input_ids", "real", "is_image")}',
+            '("input_ids", "real")}',
+            "a_prompt_is_shortened_behind",
+        ),
+        (
+            "a-prompt-is-shortened-in-front",
+            "[:, :length] for name",
+            "[:, -length:] for name",
+            "a_prompt_is_shortened_behind",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/composed_backbone.py",
+        "tests/modeling/multimodal_vla/test_two_towers.py",
+        (
+            "both-towers-have-the-size-of-the-first",
+            "self.image_sizes[number]",
+            "self.image_sizes[0]",
+            "towers_of_different_sizes_read_pictures_of_the_smaller_one",
+        ),
+    ),
 ]

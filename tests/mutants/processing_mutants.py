@@ -877,4 +877,20 @@ MUTANTS = [
             "a_slow_tokenizer_takes_what_it_does_not_know_and_what_is_kept_and_refuses_other_tokens",
         ),
     ),
+    *planted(
+        "processing/mapanything_llava3d/processing_mapanything_llava3d.py",
+        "tests/processing/test_chat_turns.py",
+        (
+            "images-of-an-earlier-turn-are-forgotten",
+            "if not any(self.image_token in text for text in (*texts, before, behind))",
+            "if not any(self.image_token in text for text in (instruction, before, behind))",
+            "llava3ds_images_stand_before_the_last_text_unless_a_text_has_their_place",
+        ),
+        (
+            "images-of-a-template-are-forgotten",
+            "if not any(self.image_token in text for text in (*texts, before, behind))",
+            "if not any(self.image_token in text for text in texts)",
+            "llava3ds_images_stand_before_the_last_text_unless_a_text_has_their_place",
+        ),
+    ),
 ]

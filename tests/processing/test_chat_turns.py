@@ -254,12 +254,22 @@ def test_alpamayos_turns_stand_where_the_published_chat_has_them(family, process
         call(family, processor, NOW, history=[{"role": "system", "content": "x"}])
 
 
-def test_llava3ds_images_stand_before_the_last_text_unless_a_text_has_their_place():
+@pytest.mark.parametrize(
+    ("template", "first", "text", "place"),
+    [
+        ("{instruction}", SAID[0]["content"], NOW, f"<image> {NOW}"),
+        ("{instruction}", SAID[0]["content"], "the <image> here", "the <image> here"),
+        ("{instruction}", "what is in <image>", NOW, NOW),
+        ("in <image> {instruction}", SAID[0]["content"], NOW, f"in <image> {NOW}"),
+        ("{instruction} in <image>", SAID[0]["content"], NOW, f"{NOW} in <image>"),
+    ],
+)
+def test_llava3ds_images_stand_before_the_last_text_unless_a_text_has_their_place(template, first, text, place):
     images = vlahub.MapAnythingLlava3DImageProcessor(size={"height": 28, "width": 28})
-    processor = vlahub.MapAnythingLlava3DProcessor(images, letters(CHATML))
-    for text, place in ((NOW, f"<image> {NOW}"), ("the <image> here", "the <image> here")):
-        messages = [*SAID, {"role": "user", "content": place}]
-        wanted = processor.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        wanted = wanted.replace("<image>", "<image>" * processor.image_seq_length * 2)
-        wanted = processor.tokenizer(wanted, add_special_tokens=False)["input_ids"]
-        assert row(processor, VIEWS, text, history=SAID) == wanted
+    processor = vlahub.MapAnythingLlava3DProcessor(images, letters(CHATML), prompt_template=template)
+    said = [{"role": "user", "content": first}, SAID[1]]
+    messages = [*said, {"role": "user", "content": place}]
+    wanted = processor.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    wanted = wanted.replace("<image>", "<image>" * processor.image_seq_length * 2)
+    wanted = processor.tokenizer(wanted, add_special_tokens=False)["input_ids"]
+    assert row(processor, VIEWS, text, history=said) == wanted
