@@ -596,4 +596,56 @@ MUTANTS = [
             "towers_of_different_sizes_read_pictures_of_the_smaller_one",
         ),
     ),
+    *planted(
+        "modeling/multimodal_vla/backbones.py",
+        "tests/modeling/multimodal_vla/test_pretrained_backbones.py",
+        (
+            "a-composed-model-without-a-tower",
+            "if len(towers) not in (1, 2)",
+            "if len(towers) > 2",
+            "a_composed_model_has_one_tower_or_two",
+        ),
+        (
+            "a-second-text-tower-for-grounding",
+            "not (grounding and number == 0)",
+            "not grounding",
+            "only_the_first_tower_keeps_its_text_tower_and_only_for_grounding",
+        ),
+        (
+            "parts-in-the-dtype-of-their-files",
+            "torch.float32 if dtype is None else dtype\n    text_class",
+            '"auto" if dtype is None else dtype\n    text_class',
+            "parts_are_read_in_the_dtype_and_with_the_arguments_that_were_given",
+        ),
+        (
+            "arguments-of-a-text-model-are-lost",
+            "dtype=dtype, **(text_kwargs or {}))",
+            "dtype=dtype)",
+            "parts_are_read_in_the_dtype_and_with_the_arguments_that_were_given",
+        ),
+        (
+            "arguments-of-a-vlm-are-lost",
+            "**(vlm_kwargs or {})",
+            "**{}",
+            "a_vlm_is_read_with_the_arguments_that_were_given",
+        ),
+        (
+            "settings-of-writing-that-cannot-be-saved",
+            "None if found is None else savable(found)",
+            "found",
+            "settings_of_writing_are_those_of_the_part_as_they_can_be_saved",
+        ),
+        (
+            "pretrained-parts-are-cast-as-new-ones",
+            '        if name != "backbone":',
+            "        if True:",
+            "new_parts_have_the_dtype_of_the_pretrained_one_but_for_buffers",
+        ),
+        (
+            "buffers-in-the-dtype-of-weights",
+            "            child.to(owner.device)",
+            "            child.to(owner.device, owner.dtype)",
+            "new_parts_have_the_dtype_of_the_pretrained_one_but_for_buffers",
+        ),
+    ),
 ]
