@@ -756,4 +756,20 @@ MUTANTS = [
             "a_pair_stays_tied_where_another_part_was_trained_whole",
         ),
     ),
+    *planted(
+        "conversion/generic/base_code.py",
+        "tests/conversion/generic/test_base_code.py",
+        (
+            "own-code-is-foreign-where-any-is-allowed",
+            "if not (allowed and replaced):",
+            "if not allowed:",
+            "a_base_of_ours_gets_this_releases_code_unless_another_one_is_allowed",
+        ),
+        (
+            "processors-of-runs-name-no-code",
+            "[base, *adapters]",
+            "[base]",
+            "a_base_of_ours_gets_this_releases_code_unless_another_one_is_allowed",
+        ),
+    ),
 ]

@@ -336,4 +336,56 @@ MUTANTS = [
             "transformers_is_as_loud_as_before",
         ),
     ),
+    *planted(
+        "conversion/commands/verify.py",
+        "tests/conversion/commands/test_verify_command.py",
+        (
+            "an-acceptance-has-no-document",
+            " or arguments.code or arguments.json):",
+            " or arguments.code):",
+            "what_is_accepted_is_not_checked_otherwise",
+        ),
+        (
+            "weights-alone-are-verified",
+            "everything=True",
+            "everything=False",
+            "a_whole_repository_is_verified_and_the_answer_is_a_table_a_document_or_nothing",
+        ),
+        (
+            "sources-with-code-are-not-compared",
+            "allow_code=True,  # nothing",
+            "allow_code=False,  # nothing",
+            "sources_are_read_and_nothing_of_their_code_is_written",
+        ),
+        (
+            "bytes-are-numbers-of-files",
+            "counted(each.count), counted(each.bytes)",
+            "counted(each.bytes), counted(each.count)",
+            "counts_and_bytes_stand_in_their_columns",
+        ),
+        (
+            "a-document-with-bars",
+            "arguments.quiet or arguments.json, arguments.code",
+            "arguments.quiet, arguments.code",
+            "a_whole_repository_is_verified_and_the_answer_is_a_table_a_document_or_nothing",
+        ),
+        (
+            "a-quiet-verify-shows-a-table",
+            "    elif not arguments.quiet:\n        show",
+            "    else:\n        show",
+            "a_whole_repository_is_verified_and_the_answer_is_a_table_a_document_or_nothing",
+        ),
+        (
+            "a-comparison-without-its-base",
+            "*([arguments.base] if arguments.base else [])",
+            "",
+            "sources_are_read_and_nothing_of_their_code_is_written",
+        ),
+        (
+            "an-acceptance-without-bars",
+            "local_folder(arguments.checkpoint), arguments.quiet)",
+            "local_folder(arguments.checkpoint), True)",
+            "what_is_accepted_is_said",
+        ),
+    ),
 ]
