@@ -114,8 +114,6 @@ class RobotPolicy:
         if not isinstance(known.get("advantage", ""), str):
             raise InputError(f"advantage is {known['advantage']!r:.80}; a word is needed, as in the training data.")
         inputs = self.read(known)
-        if len(inputs["input_ids"]) != 1:
-            raise InputError(f"images hold {len(inputs['input_ids'])} observations; ask for one at a time.")
         check_embodiments(self.config.num_embodiments, inputs.get("embodiment_id"), batch_size=1)
         group = None if seed is not None or not self.merges else (unnorm_key, *forms_of(inputs))
         task = instruction, unnorm_key, *(str(known.get(name)) for name in ("advantage", "embodiment_id"))

@@ -40,3 +40,9 @@ def test_an_error_is_told_by_its_cause(name, is_wrapped):
 def test_what_is_wrong_with_a_file_here_is_not_said_of_the_hub(tmp_path):
     with pytest.raises(FileNotFoundError), explained("me/mine"):
         (tmp_path / "missing").read_bytes()
+
+
+def test_what_is_refused_here_is_not_said_of_the_hub_either():
+    with pytest.raises(ConversionError) as found, explained("me/mine"):
+        raise ConversionError("there is no token")
+    assert str(found.value) == "there is no token"

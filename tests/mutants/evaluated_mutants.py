@@ -698,4 +698,20 @@ MUTANTS = [
             "a_far_state_is_a_note_and_any_other_warning_stays_one",
         ),
     ),
+    *planted(
+        "conversion/predictions/evaluation.py",
+        "tests/conversion/predictions/test_evaluated_data.py",
+        (
+            "switches-are-never-a-frame-late",
+            "TOLERANCE = 5",
+            "TOLERANCE = 0",
+            "a_robot_is_evaluated_with_its_picture_and_a_tolerance_of_five_frames",
+        ),
+        (
+            "a-picture-in-the-place-of-figures",
+            'files.get("plot")',
+            'files.get("output")',
+            "a_robot_is_evaluated_with_its_picture_and_a_tolerance_of_five_frames",
+        ),
+    ),
 ]

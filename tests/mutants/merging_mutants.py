@@ -712,4 +712,64 @@ MUTANTS = [
             "a_config_that_lies_elsewhere_is_refused",
         ),
     ),
+    *planted(
+        "conversion/generic/shared_weights.py",
+        "tests/conversion/generic/test_shared_weights.py",
+        (
+            "ends-of-an-unknown-class-are-apart",
+            "        if merged.model is None and is_tied(merged.config) and name.endswith(ENDS):",
+            "        if False:",
+            "an_end_that_an_unknown_class_shares_is_refused",
+        ),
+        (
+            "ends-of-an-unknown-class-are-shared",
+            "if merged.model is None and is_tied(merged.config) and name.endswith(ENDS):",
+            "if merged.model is None and name.endswith(ENDS):",
+            "an_end_that_an_unknown_class_shares_is_refused",
+        ),
+        (
+            "only-a-config-itself-shares-ends",
+            'config.get("tie_word_embeddings", (',
+            'config.get("tie_word_embeddings", False and (',
+            "an_end_that_an_unknown_class_shares_is_refused",
+        ),
+        (
+            "adapters-change-integers",
+            "                planned.source.check_floating()\n",
+            "                pass\n",
+            "an_adapter_changes_no_integers",
+        ),
+        (
+            "one-equal-row-makes-a-tie",
+            "return all(torch.equal",
+            "return any(torch.equal",
+            "copies_of_a_shared_tensor_are_the_same_in_every_row",
+        ),
+    ),
+    *planted(
+        "conversion/generic/shared_weights.py",
+        "tests/conversion/generic/test_tied_embeddings.py",
+        (
+            "any-saved-pair-is-untied",
+            '        if len(group) > 1 and name.rpartition(".")[0].endswith(saved):',
+            "        if len(group) > 1:",
+            "a_pair_stays_tied_where_another_part_was_trained_whole",
+        ),
+    ),
+    *planted(
+        "conversion/generic/base_code.py",
+        "tests/conversion/generic/test_base_code.py",
+        (
+            "own-code-is-foreign-where-any-is-allowed",
+            "if not (allowed and replaced):",
+            "if not allowed:",
+            "a_base_of_ours_gets_this_releases_code_unless_another_one_is_allowed",
+        ),
+        (
+            "processors-of-runs-name-no-code",
+            "[base, *adapters]",
+            "[base]",
+            "a_base_of_ours_gets_this_releases_code_unless_another_one_is_allowed",
+        ),
+    ),
 ]

@@ -478,4 +478,14 @@ MUTANTS = [
             "a_dry_run_refuses_code_of_others_and_says_where_the_report_is_of_other_files",
         ),
     ),
+    *planted(
+        "conversion/publishing/push_checkpoint.py",
+        "tests/conversion/test_push_errors.py",
+        (
+            "what-is-refused-here-is-said-of-the-hub",
+            "    except ConversionError:\n        raise\n    except HUB",
+            "    except HUB",
+            "what_is_refused_here_is_not_said_of_the_hub_either",
+        ),
+    ),
 ]

@@ -1436,4 +1436,26 @@ MUTANTS = [
             "the_language_models_layers_are_in_4_bits_and_nothing_else",
         ),
     ),
+    *planted(
+        "training/loss_totals.py",
+        "tests/training/test_loss_totals.py",
+        (
+            "weights-without-an-end",
+            '< float("inf")',
+            '<= float("inf")',
+            "weights_are_numbers_of_zero_or_more_of_parts_that_there_are",
+        ),
+        (
+            "mean-of-the-items-of-a-step",
+            ".sum(dim=0)\n",
+            ".mean(dim=0)\n",
+            "items_are_added_up_over_batches_and_processes_and_drawn_times_stay",
+        ),
+        (
+            "the-model-around-the-model",
+            "model.get_base_model() if hasattr",
+            "model if hasattr",
+            "the_model_itself_is_inside_of_pefts",
+        ),
+    ),
 ]

@@ -247,4 +247,88 @@ MUTANTS = [
             "a_layer_with_hooks_on_what_would_not_be_called_is_run_whole",
         ),
     ),
+    *planted(
+        "training/alpamayo_r1/driving_scenes.py",
+        "tests/training/alpamayo_r1/test_driving_scenes.py",
+        (
+            "drives-are-episodes-by-one-name",
+            "run_ends(frames, episode)",
+            'run_ends(frames, "episode_index")',
+            "episodes_numbers_and_times_may_have_other_names",
+        ),
+        (
+            "numbers-of-rows-have-one-name",
+            "optional_column(frames, frame, FRAME)",
+            "optional_column(frames, FRAME, FRAME)",
+            "episodes_numbers_and_times_may_have_other_names",
+        ),
+    ),
+    *planted(
+        "training/alpamayo_r1/published_annotations.py",
+        "tests/training/alpamayo_r1/test_published_annotations.py",
+        (
+            "options-of-clips-are-lost",
+            "moment, self.avdi, **self.options",
+            "moment, self.avdi",
+            "a_sample_is_asked_for_by_its_clip_moment_and_options",
+        ),
+        (
+            "empty-reasoning-is-learnt",
+            'if sample.get("cot") else',
+            'if "cot" in sample else',
+            "a_sample_is_asked_for_by_its_clip_moment_and_options",
+        ),
+        (
+            "cameras-of-the-release-alone",
+            '"camera_indices": data["camera_indices"]}',
+            '"camera_indices": [0, 1, 2, 6]}',
+            "a_sample_is_asked_for_by_its_clip_moment_and_options",
+        ),
+        (
+            "clips-may-be-numbers",
+            ' or not isinstance(sample["clip_id"], str)',
+            "",
+            "other_files_are_refused",
+        ),
+        (
+            "truth-values-are-moments",
+            "isinstance(moment, bool) or ",
+            "",
+            "other_files_are_refused",
+        ),
+        (
+            "questions-without-pictures",
+            "not 0 < count <= len(names)",
+            "not count <= len(names)",
+            "folders_without_the_questions_are_refused",
+        ),
+    ),
+    *planted(
+        "training/alpamayo_r1/physical_ai_av_clips.py",
+        "tests/training/alpamayo_r1/test_physical_ai_av_clips.py",
+        (
+            "poses-are-fetched-at-any-rate",
+            "maybe_stream=maybe_stream)\n    times",
+            "maybe_stream=True)\n    times",
+            "nothing_is_fetched_that_may_not_be",
+        ),
+        (
+            "pictures-are-fetched-at-any-rate",
+            "maybe_stream=maybe_stream)\n    try",
+            "maybe_stream=True)\n    try",
+            "nothing_is_fetched_that_may_not_be",
+        ),
+        (
+            "cameras-of-any-size",
+            "if len(set(shapes.values())) > 1",
+            "if False",
+            "pictures_of_different_sizes_are_refused_by_camera",
+        ),
+        (
+            "cameras-have-no-path",
+            '.rsplit("/", 1)[-1].lower()',
+            ".lower()",
+            "a_camera_may_be_named_by_a_path",
+        ),
+    ),
 ]

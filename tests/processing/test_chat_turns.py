@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 import vlahub
 from vlahub.errors import InputError
-from vlahub.processing.chat_turns import Turn, chat_pieces, read_turns
+from vlahub.processing.chat_turns import Turn, chat_pieces, read_turns, without_frame
 
 VIEWS = list(np.random.RandomState(0).randint(0, 256, (2, 40, 48, 3)).astype(np.uint8))
 PATH = np.stack([np.linspace(-8, 0, 16), np.zeros(16), np.zeros(16)], axis=-1), np.tile(np.eye(3), (16, 1, 1))
@@ -136,6 +136,9 @@ REFUSED = [
     ([{"role": "user"}], "history holds a dict; a turn is"),
     ([{"role": "robot", "content": "x"}], "role='robot'; choose from system, user, assistant"),
     ([{"role": "user", "content": [{"type": "image"}]}], "pictures are those of now, given as images"),
+    ([{"role": "user", "content": [{"type": "image", "text": "x"}]}], "holds the part {'type': 'image'"),
+    ([{"role": "user", "content": [{"type": "text", "text": 3}]}], "holds the part {'type': 'text', 'text': 3}"),
+    ([{"role": "user", "content": "x", "name": "me"}], "history holds a dict; a turn is"),
     ([{"role": "user", "content": 3}], r"history is a int \(3\)"),
     (["a", ["b"]], "mixes turns and lists of turns"),
     ([["a"], ["b"]], "history holds the turns of 2 samples, the batch 1"),
@@ -174,6 +177,15 @@ def test_turns_and_pieces():
     assert read_turns(None, 2) == [[], []] == read_turns([None, []], 2)
     found = chat_pieces(letters(CHATML), None, [("user", "", ""), ("user", "<", ">")])
     assert found[1] == "<|im_end|>\n<|im_start|>user\n<" and found[2].startswith("><|im_end|>")
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_prompt_that_shares_one_end_with_the_template_stays_as_it_is(kept):
+    tokenizer = letters(CHATML)
+    pieces = chat_pieces(tokenizer, None, [("user", "", "")])
+    assert without_frame(tokenizer, None, pieces) == ("", "")
+    pieces[1 - kept] = " now "
+    assert without_frame(tokenizer, None, pieces) == tuple(pieces)
 
 
 # The families
@@ -242,12 +254,22 @@ def test_alpamayos_turns_stand_where_the_published_chat_has_them(family, process
         call(family, processor, NOW, history=[{"role": "system", "content": "x"}])
 
 
-def test_llava3ds_images_stand_before_the_last_text_unless_a_text_has_their_place():
+@pytest.mark.parametrize(
+    ("template", "first", "text", "place"),
+    [
+        ("{instruction}", SAID[0]["content"], NOW, f"<image> {NOW}"),
+        ("{instruction}", SAID[0]["content"], "the <image> here", "the <image> here"),
+        ("{instruction}", "what is in <image>", NOW, NOW),
+        ("in <image> {instruction}", SAID[0]["content"], NOW, f"in <image> {NOW}"),
+        ("{instruction} in <image>", SAID[0]["content"], NOW, f"{NOW} in <image>"),
+    ],
+)
+def test_llava3ds_images_stand_before_the_last_text_unless_a_text_has_their_place(template, first, text, place):
     images = vlahub.MapAnythingLlava3DImageProcessor(size={"height": 28, "width": 28})
-    processor = vlahub.MapAnythingLlava3DProcessor(images, letters(CHATML))
-    for text, place in ((NOW, f"<image> {NOW}"), ("the <image> here", "the <image> here")):
-        messages = [*SAID, {"role": "user", "content": place}]
-        wanted = processor.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        wanted = wanted.replace("<image>", "<image>" * processor.image_seq_length * 2)
-        wanted = processor.tokenizer(wanted, add_special_tokens=False)["input_ids"]
-        assert row(processor, VIEWS, text, history=SAID) == wanted
+    processor = vlahub.MapAnythingLlava3DProcessor(images, letters(CHATML), prompt_template=template)
+    said = [{"role": "user", "content": first}, SAID[1]]
+    messages = [*said, {"role": "user", "content": place}]
+    wanted = processor.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    wanted = wanted.replace("<image>", "<image>" * processor.image_seq_length * 2)
+    wanted = processor.tokenizer(wanted, add_special_tokens=False)["input_ids"]
+    assert row(processor, VIEWS, text, history=said) == wanted

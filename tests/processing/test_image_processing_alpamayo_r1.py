@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from vlahub.configuration.vla_errors import ConfigError, InputError
-from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor, smart_resize
+from vlahub.processing import image_reader
+from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor, read_frames, smart_resize
 
 RELEASE = {"factor": 32, "min_pixels": 163840, "max_pixels": 196608}
 SMALL = {"min_pixels": 1024, "max_pixels": 8192}
@@ -153,6 +154,19 @@ def test_what_is_no_image_is_refused(images, message):
         processed(images)
 
 
+def test_an_image_of_more_pixels_than_are_read_is_refused(monkeypatch):
+    monkeypatch.setattr(image_reader, "MAX_PIXELS", 32 * 40)
+    read_frames(noise(3, 32, 40))
+    for shape in ((3, 33, 40), (2, 33, 40, 3)):
+        with pytest.raises(InputError, match="33 x 40 pixels; 1 to 1280 are read"):
+            read_frames(noise(*shape))
+
+
+def test_three_channels_in_front_are_channels_whatever_is_behind():
+    image = noise(3, 64, 3)
+    assert np.array_equal(read_frames(image)[0], image.transpose(1, 2, 0))
+
+
 def test_unknown_options_are_refused():
     with pytest.raises(InputError, match="do_resize"):
         AlpamayoR1ImageProcessor()(noise(3, 32, 32), do_resize=False)
@@ -168,6 +182,7 @@ def test_unknown_options_are_refused():
         {"max_pixels": 163839},
         {"min_pixels": 1, "max_pixels": 1023},
         {"image_mean": [0.5]},
+        {"image_mean": [0.5, 0.5, float("nan")]},
         {"image_std": [0.5, 0.5, 0]},
     ],
 )

@@ -103,6 +103,7 @@ def test_a_palette_with_transparency_is_read_without_a_warning():
         (np.full((40, 60), np.nan, np.float32), "'F' holds values from nan to nan;"),
         (GREY.astype(np.float32) - 128, "'F' holds values from -128 to 127;"),
         (GREY.astype(np.int32) * 257, "'I' holds values from 0 to 65535;"),
+        (np.array([[0, 256]], np.int32), "'I' holds values from 0 to 256;"),
         (GREY.astype(np.int32) - 1, "'I' holds values from -1 to 254;"),
     ],
 )
@@ -185,8 +186,9 @@ def test_whatever_a_decoder_raises_is_told_of_the_file(error, place, monkeypatch
 def test_what_is_no_image_file_is_refused_by_its_path(tmp_path):
     (tmp_path / "text.png").write_text("text")
     for name in ("text.png", "missing.png", "."):
-        with pytest.raises(InputError, match="cannot be read as an image"):
+        with pytest.raises(InputError, match="cannot be read as an image") as error:
             open_image(tmp_path / name)
+        assert "Git LFS" not in str(error.value)
 
 
 def giant(height, width):

@@ -204,3 +204,28 @@ def test_the_tokenizer_stays_as_it_was():
     images = vlahub.CogVLAImageProcessor(image_sizes=[28, 28], evaluation_size=28)
     vlahub.CogVLAProcessor(images, tokenizer)(VIEWS[0], "ab")
     assert tokenizer.padding_side == "left"
+
+
+class Slow:
+    """A tokenizer of words that cannot do without its added tokens."""
+
+    is_fast, unk_token_id = False, 0
+    words = ("<unk>", "</s>", "<image>", "do", "now")
+
+    def __call__(self, text, add_special_tokens=True):
+        return {"input_ids": [self.words.index(word) if word in self.words else 0 for word in text.split()]}
+
+    def get_added_vocab(self):
+        return {word: i for i, word in enumerate(self.words[:3])}
+
+    def convert_ids_to_tokens(self, index):
+        return self.words[index]
+
+
+def test_a_slow_tokenizer_takes_what_it_does_not_know_and_what_is_kept_and_refuses_other_tokens():
+    pieces = ["do ", " now"]
+    assert prompt_token_ids(Slow(), pieces, "what nobody knows") == [3, 0, 0, 0, 4]
+    assert prompt_token_ids(Slow(), pieces, "<image> it", kept=["<image>"]) == [3, 2, 0, 4]
+    for token in ("</s>", "<image>"):
+        with pytest.raises(InputError, match=f"holds the token '{token}' of the tokenizer; leave it out"):
+            prompt_token_ids(Slow(), pieces, f"{token} it")

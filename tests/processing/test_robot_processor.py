@@ -1,13 +1,14 @@
 """What the robots' processors have in common: one word for the state, its size and the views, in every family."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
 import vlahub
-from vlahub.errors import ConfigError, InputError
+from vlahub.errors import ConfigError, FarStateWarning, InputError
 
 VIEWS = list(np.random.RandomState(0).randint(0, 256, (2, 40, 48, 3)).astype(np.uint8))
 STATE = [0.1 * i for i in range(8)]
@@ -87,3 +88,46 @@ def test_of_statistics_of_the_state_under_both_words_those_of_the_published_word
     assert torch.equal(found, processor(images=VIEWS, text="go", state=STATE)["state"])
     both.norm_stats = {"lab": {"action": statistics["action"], second: wider}}
     assert not torch.equal(both(images=VIEWS, text="go", state=STATE)["state"], found)
+
+
+def test_keys_are_as_many_as_the_samples_and_a_far_state_is_warned_of_for_each(processor):
+    two = copy.deepcopy(processor)
+    two.norm_stats = {key: copy.deepcopy(next(iter(processor.norm_stats.values()))) for key in ("a", "b")}
+    batch = {"images": [VIEWS] * 2, "text": ["go", "stop"]}
+    for keys in (["a"], ["a", "b", "a"]):
+        with pytest.raises(InputError, match=f"unnorm_key has {len(keys)} entries, the batch 2 rows"):
+            two(**batch, state=[STATE] * 2, unnorm_key=keys)
+    far = [1e6, *STATE[1:]]
+    for states in ([far, STATE], [STATE, far]):  # the one of the one dataset, then of the other
+        with pytest.warns(FarStateWarning, match=r"state\[0\] is 1e\+06"):
+            two(**batch, state=states, unnorm_key=["a", "b"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            two(**batch, state=states, unnorm_key=["a", "b"])
+
+
+def test_a_processor_keeps_the_statistics_that_it_was_given(family, processor):
+    given = {"lab": {part: {"q01": [0.0] * 3, "q99": [1.0] * 3} for part in ("action", "state")}}
+    size = {"action_dim": 3} if family.prefix == "MultimodalVLA" else {}
+    made = family.processor(processor.image_processor, processor.tokenizer, norm_stats=given, state_dim=3, **size)
+    given["lab"]["state"]["q01"][0] = 0.5
+    assert made.norm_stats["lab"]["state"]["q01"] == [0.0] * 3
+
+
+def test_sizes_and_kinds_of_tensors_that_there_are_not_are_refused(family, processor):
+    with pytest.raises(ConfigError, match="state_dim"):
+        family.processor(processor.image_processor, processor.tokenizer, state_dim=0)
+    with pytest.raises(InputError, match="return_tensors='tf'"):
+        processor(images=VIEWS, text="go", state=STATE, return_tensors="tf")
+
+
+def test_statistics_that_were_put_into_a_processor_are_saved_as_numbers_or_refused(family, processor, tmp_path):
+    own = copy.deepcopy(processor)
+    values = next(iter(own.norm_stats.values()))["action"]
+    values["mean"] = np.zeros(len(values["q01"]), np.float32)
+    own.save_pretrained(tmp_path)
+    again = next(iter(family.processor.from_pretrained(tmp_path).norm_stats.values()))["action"]
+    assert again["mean"] == [0.0] * len(values["q01"])
+    next(iter(own.norm_stats.values()))["action"]["mean"] = [float("nan")] * len(values["q01"])
+    with pytest.raises(ConfigError, match="norm_stats"):
+        own.save_pretrained(tmp_path)

@@ -102,14 +102,14 @@ TRAINED = {
 UNTIED = {name for name in TRAINED if "whole" in name and "tied" not in name}
 
 
-def train(base, folder, options, seed=1):
+def train(base, folder, options, seed=1, **saved):
     torch.manual_seed(seed)
     model = get_peft_model(base, LoraConfig(**{"target_modules": ["q_proj"], "r": 2, "lora_alpha": 6, **options}))
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, **saved)
 
 
 def store(folder, how, pair):
@@ -167,6 +167,20 @@ def test_a_tied_pair_is_merged_as_peft_merges_it(tmp_path, name, stored):
     assert (logits(expected) - before).abs().max() > 1e-3
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["tie_word_embeddings"] is (name not in UNTIED)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_pair_stays_tied_where_another_part_was_trained_whole(tmp_path):
+    torch.manual_seed(0)
+    llama().save_pretrained(tmp_path / "base")
+    options = {"modules_to_save": ["norm"]}
+    train(
+        LlamaForCausalLM.from_pretrained(tmp_path / "base"), tmp_path / "adapter", options, save_embedding_layers=True
+    )
+    expected = by_peft(LlamaForCausalLM, tmp_path, tmp_path / "adapter")
+    assert merge(tmp_path, tmp_path / "adapter") == 0
+    check_equal(expected, tmp_path)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is True
 
 
 FAMILIES = {"gemma2": gemma2, "paligemma": paligemma, "qwen2_vl": qwen2_vl}

@@ -1,11 +1,13 @@
 """What an evaluation takes for granted unasked, refuses, and writes of how its figures came about."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from datasets import Dataset
 
+from vlahub.conversion.predictions import robot_evaluation
 from vlahub.conversion.predictions.evaluated_data import (
     SETTINGS,
     EvaluatedData,
@@ -15,6 +17,7 @@ from vlahub.conversion.predictions.evaluated_data import (
     settings_of,
     with_advantage,
 )
+from vlahub.conversion.predictions.evaluation import evaluate_robot
 from vlahub.conversion.predictions.robot_evaluation import chosen_embodiment, gripper_dimensions, gripper_line
 from vlahub.errors import InputError
 
@@ -122,3 +125,15 @@ def test_a_gripper_in_words_has_what_was_met_and_what_there_is_no_score_of():
         "(threshold 0.5, 5 frames)"
     )
     assert gripper_line(found | {"threshold": None}) == "gripper hand: the recording never moves it"
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, 5), (0, 0), (8, 8)])
+def test_a_robot_is_evaluated_with_its_picture_and_a_tolerance_of_five_frames(given, wanted, monkeypatch):
+    asked = []
+    monkeypatch.setattr(robot_evaluation, "evaluate_actions", lambda *found: asked.append(found) or {"mae": 0})
+    arguments = SimpleNamespace(gripper_tolerance=given)
+    files = {"output": Path("out.json"), "plot": Path("out.png")}
+    assert evaluate_robot(Path("model"), arguments, files) == {"mae": 0}
+    assert asked == [(Path("model"), arguments, Path("out.png"))] and arguments.gripper_tolerance == wanted
+    evaluate_robot(Path("model"), arguments, {"output": Path("out.json")})
+    assert asked[1][2] is None

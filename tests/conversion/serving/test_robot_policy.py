@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +15,10 @@ from tiny_configs import bounds
 from tiny_vlms import TINY_VLMS, tiny_vlm
 
 import vlahub
+from vlahub.conversion.serving import robot_policy
 from vlahub.conversion.serving.action_sessions import ActionSessions
 from vlahub.conversion.serving.prediction_service import Batching, PredictionService
-from vlahub.conversion.serving.robot_policy import RobotPolicy, is_same, robot_policy_of
+from vlahub.conversion.serving.robot_policy import RobotPolicy, forms_of, is_same, robot_policy_of
 from vlahub.errors import ConversionError, InputError
 
 
@@ -101,6 +104,116 @@ def test_a_checkpoint_without_statistics_is_not_served(folder_of, tmp_path):
         robot_policy_of(tmp_path / "none")
 
 
+def robot(config=None, **fields):
+    """A policy without a model; config, fields: what it has of a config and of a processor."""
+    fields = {"view_names": None, "state_dim": None, "image_processor": SimpleNamespace(num_images_in_input=1)} | fields
+    known = {"model_type": "robot", "predicts": "actions", "action_dim": 2, "num_action_chunks": 3} | (config or {})
+    known = {"num_embodiments": 1, "norm_stats": {key: {"action": {"names": [key]}} for key in "ba"}} | known
+    return RobotPolicy(Path("robot"), SimpleNamespace(**fields), SimpleNamespace(**known))
+
+
+def test_facts_and_defaults_are_of_all_datasets():
+    policy = robot()
+    facts = policy.facts()
+    assert facts["unnorm_keys"] == ["a", "b"] and facts["action_names"] == {"a": ["a"], "b": ["b"]}
+    for known in (None, "a", "b"):
+        policy.check_unnorm_key(known)
+    with pytest.raises(InputError, match="unnorm_key='c' is unknown"):
+        policy.check_unnorm_key("c")
+
+
+def test_of_two_datasets_one_is_named_before_anything_is_read(monkeypatch):
+    policy = robot()
+    monkeypatch.setattr(policy, "read", lambda observation: pytest.fail("the processor was asked"))
+    with pytest.raises(InputError, match="choices"):
+        policy.prepared(observation())
+
+
+def test_what_is_blank_fits_the_model_and_the_middle_of_its_data(monkeypatch):
+    ranges = {"a": {"min": [0.0, 2.0], "max": [1.0, 4.0]}}
+    policy = robot({"num_embodiments": 2}, state_dim=2, state_statistics=ranges.get)
+    blank = policy.blank()
+    assert blank["state"] == [0.5, 3.0] and blank["unnorm_key"] == "a" and blank["embodiment_id"] == 0
+    assert len(blank["images"]) == 1 and robot().blank()["embodiment_id"] is None
+    any_number = SimpleNamespace(num_images_in_input=None)
+    for names, count in ((None, 1), (["left", "right"], 2)):
+        assert len(robot(view_names=names, image_processor=any_number).blank()["images"]) == count
+
+
+def test_a_policy_is_loaded_as_it_is_told_and_tries_to_merge_before_clients_come(monkeypatch):
+    policy, asked = robot(), []
+
+    def load(*given, **options):
+        asked.append((given, options))
+        return SimpleNamespace(fast_prediction=None)
+
+    monkeypatch.setattr(robot_policy, "load_model", load)
+    monkeypatch.setattr(policy, "read", lambda observation: {"input_ids": torch.tensor([[1]])})
+    monkeypatch.setattr(robot_policy, "is_same", lambda *both: False)
+    monkeypatch.setattr(policy, "merged", lambda parts: parts[0])
+    policy.load("cpu", fast="graphs", quiet=True)
+    assert asked == [((Path("robot"), "cpu"), {"fast": "graphs", "quiet": True})]
+    assert policy.__dict__["merges"] is False and policy.is_fast is False  # as the model says: a CPU has no graphs
+
+
+def test_requests_stay_apart_where_prompts_of_two_lengths_are_merged_otherwise(policy_of):
+    class Turning(RobotPolicy):
+        def merged(self, inputs):
+            found = super().merged(inputs)
+            lengths = {each["input_ids"].shape[1] for each in inputs}
+            return found if len(lengths) == 1 else {**found, "attention_mask": found["attention_mask"].flip(1)}
+
+    policy = policy_of("cogvla")
+    assert policy.merges and not Turning(policy.folder, policy.processor, policy.config).merges
+
+
+def test_inputs_are_of_one_form_where_they_can_stand_one_behind_the_other():
+    def form(shape, dtype=torch.float32, length=3):
+        return forms_of({"input_ids": torch.zeros(1, length), "pixel_values": torch.zeros(shape, dtype=dtype)})
+
+    assert form((4, 8)) == form((6, 8), length=5)  # patches of all images, as Qwen's processors lay them
+    assert form((4, 8)) != form((4, 9)) and form((4, 8)) != form((4, 8), torch.float16)
+
+
+def test_a_picture_of_another_size_is_of_another_group(monkeypatch):
+    policy = robot({"norm_stats": {"a": {}}}, far_values=lambda state, key: [])
+    policy.merges = True
+
+    def group(size):
+        inputs = {"input_ids": torch.zeros(1, 2), "pixel_values": torch.zeros(1, 3, size, size)}
+        monkeypatch.setattr(policy, "read", lambda observation: inputs)
+        return policy.prepared(observation()).group
+
+    assert group(4) == group(4) != group(8)
+
+
+def test_what_predicts_no_actions_is_not_served(tmp_path, monkeypatch):
+    monkeypatch.setattr(robot_policy, "load_processor", lambda folder: None)
+    monkeypatch.setattr(
+        robot_policy, "load_config", lambda folder: SimpleNamespace(predicts="text", norm_stats={"a": 1})
+    )
+    with pytest.raises(ConversionError, match="has no action expert: it predicts text"):
+        robot_policy_of(tmp_path)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_requests_are_padded_and_predicted_as_their_processor_and_dataset_say(side, policy_of, monkeypatch):
+    policy, asked = policy_of("cogvla"), []
+    monkeypatch.setattr(policy.processor, "padding_side", side)
+
+    def predict(**inputs):
+        asked.append(inputs)
+        return torch.zeros(2, 1, 1)
+
+    monkeypatch.setattr(policy.model, "predict_action", predict)
+    key = next(iter(policy.config.norm_stats))
+    texts = (INSTRUCTION, INSTRUCTION + " red")
+    policy.predicted([policy.prepared(observation(instruction=text, unnorm_key=key)) for text in texts])
+    assert asked[0]["unnorm_key"] == key
+    mask = asked[0]["attention_mask"]
+    assert mask[0, -1 if side == "right" else 0] == 0 and mask[1].all()
+
+
 @pytest.mark.parametrize(("kind", "merges"), [("llava_next", True), ("gemma3", True), ("minicpmv4_6", False)])
 def test_inputs_of_vlms_are_merged_where_their_processor_lays_them_out_one_behind_the_other(kind, merges, tmp_path):
     if kind not in TINY_VLMS:
@@ -129,6 +242,7 @@ BAD = {
     "sample 0 has 1 images, expected 2": {"images": [IMAGE]},
     "sample 0 has 0 images": {"images": []},
     "sample 0 has 3 images, expected 2": {"images": [IMAGE] * 3},
+    "image 0: got list": {"images": [[IMAGE] * 2] * 2},  # of two observations
     "accepted is a PIL image": {"images": [IMAGE / 255] * 2},
     "got uint8 of shape (40, 48, 4)": {"images": [np.zeros((40, 48, 4), np.uint8)] * 2},
     "the instruction is missing": {"instruction": None},
@@ -138,6 +252,7 @@ BAD = {
     "lone surrogate": {"instruction": "lift \ud800"},
     "unnorm_key='other' is unknown; choices:": {"unnorm_key": "other"},
     "seed is -1": {"seed": -1},
+    "seed is True": {"seed": True},
     "advantage is [['a']]": {"advantage": [["a"]]},
     "embodiment_id: this model has one": {"embodiment_id": 0},
     "the observation holds depth, gripper": {"gripper": 1, "depth": 2},

@@ -112,6 +112,15 @@ def tokens_of(model, row):
 # ---- the language model
 
 
+def test_gates_that_a_checkpoint_does_not_have_are_closed():
+    model = MultimodalVLAForActionPrediction(composed_config(**GATED))
+    block = model.gated_layers.blocks[0]
+    for gate in (block.attn_gate, block.mlp_gate):
+        torch.nn.init.constant_(gate, 0.5)  # memory that nobody has written to
+    model._init_weights(block)
+    assert not block.attn_gate.any() and not block.mlp_gate.any()
+
+
 @pytest.mark.parametrize("text", [LLAMA, GEMMA])
 def test_with_closed_gates_the_text_is_that_of_the_language_model_bit_for_bit(text):
     torch.manual_seed(0)

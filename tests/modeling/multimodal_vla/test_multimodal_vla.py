@@ -452,10 +452,27 @@ def test_grounding_is_the_cosine_of_the_two_towers_for_each_view(composed, name)
             torch.testing.assert_close(found[:, view], F.cosine_similarity(*pair), **CLOSE)
     torch.testing.assert_close(model.grounding_score(batch.pixels[:, 0], ids), found[:, :1], **CLOSE)
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
-    torch.testing.assert_close(model.grounding_score(batch.pixels, ids, mask)[0], found[0], **CLOSE)
+    masked = model.grounding_score(batch.pixels, ids, mask)
+    torch.testing.assert_close(masked[0], found[0], **CLOSE)
+    with torch.no_grad():
+        image = tower.get_image_features(batch.pixels[:, 0])
+        pair = [image, tower.get_text_features(ids, attention_mask=mask)]
+    pair = [getattr(features, "pooler_output", features) for features in pair]
+    torch.testing.assert_close(masked[:, 0], F.cosine_similarity(*pair), **CLOSE)
+    if name == "siglip":  # a CLIP's text ends at its first end token, and tokens before see none behind them
+        assert (masked[1] - found[1]).abs().max() > 1e-5
     with pytest.raises(InputError, match="input_ids is a list; a torch tensor"):
         model.grounding_score(batch.pixels, ids.tolist())
     assert model.predict_action(**batch.prediction()).isfinite().all()
+
+
+def test_grounding_is_that_of_the_first_of_two_vision_towers(composed):
+    second = {"model_type": "clip_vision_model", **TOWER}
+    alone = composed(vision_config=TWO_TOWERS["siglip"]())
+    pair = composed(vision_config=TWO_TOWERS["siglip"](), second_vision_config=second)
+    pair.backbone.vision_tower.load_state_dict(alone.backbone.vision_tower.state_dict())
+    pixels, ids = torch.rand(2, 2, 6, 28, 28), torch.tensor([[5, 6, 7, 59], [8, 9, 59, 59]])
+    assert torch.equal(pair.grounding_score(pixels, ids), alone.grounding_score(pixels[:, :, :3], ids))
 
 
 def test_cosines_of_bfloat16_features_are_float32():

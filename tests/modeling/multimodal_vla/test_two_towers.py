@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,8 +23,9 @@ from vlahub import CogVLAForActionPrediction, MultimodalVLAConfig, MultimodalVLA
 from vlahub.configuration.multimodal_vla.tower_facts import BLOCK_NAMES
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.masking import masked_mean
+from vlahub.modeling.multimodal_vla.fusion import gated_sequence
 from vlahub.modeling.multimodal_vla.multimodal_inputs import checked_prompt
-from vlahub.modeling.multimodal_vla.tower_conditioning import run_block
+from vlahub.modeling.multimodal_vla.tower_conditioning import num_patches, run_block
 from vlahub.modeling.multimodal_vla.vision_tokens import vision_tokens
 from vlahub.processing.multimodal_vla.image_processing_multimodal_vla import MultimodalVLAImageProcessor
 from vlahub.processing.multimodal_vla.processor_defaults import image_processor_of
@@ -225,6 +227,8 @@ def test_towers_of_different_sizes_read_pictures_of_the_smaller_one(composed):
     assert tokens_of(model, pixels())[0].shape == (2, VIEWS * 4, WIDTH)
     turned = composed(vision_config=SIGLIP | {"image_size": 56}, second_vision_config=DINO)
     assert tokens_of(turned, pixels())[0].shape == (2, VIEWS * 4, WIDTH)
+    second = composed(second_vision_config=SIGLIP | {"image_size": 56})
+    assert tokens_of(second, pixels())[0].shape == (2, VIEWS * 4, WIDTH)
     clip = CLIPVisionConfig(**TOWER | {"num_hidden_layers": DEPTH, "image_size": 56})
     earlier = composed(vision_config=clip, second_vision_config=SIGLIP, vision_feature_layer=-2)
     assert tokens_of(earlier, pixels())[0].shape == (2, VIEWS * 4, WIDTH)
@@ -297,6 +301,36 @@ def test_what_towers_weigh_is_asked_by_the_prompt_and_not_by_the_answer_behind_i
     torch.testing.assert_close(model(**answered, actions=actions).moe_ratios, wanted, **CLOSE)
     other = model(**{**answered, "answer_mask": None}, actions=actions).moe_ratios
     assert (other - wanted).abs().max() > 1e-3
+
+
+def test_what_layers_see_of_images_is_asked_by_the_prompt_and_not_by_the_answer_behind_it(composed):
+    model, given = of_choice(composed, "moe", fusion="gated_cross_attention")
+    ids, mask = torch.tensor([[11, 12]] * 2), torch.ones(2, 2, dtype=torch.long)
+
+    def seen(ids, mask, answer_mask=None):
+        prompt = checked_prompt(model, ids, mask, given["pixel_values"])
+        with torch.no_grad():
+            return gated_sequence(model.fusion_parts, prompt, [], None, answer_mask).seen.keys_values[0][0]
+
+    wanted, answered = seen(INPUTS, MASK), (torch.cat([INPUTS, ids], dim=1), torch.cat([MASK, mask], dim=1))
+    torch.testing.assert_close(seen(*answered, torch.tensor([[0, 0, 0, 0, 1, 1]] * 2)), wanted, **CLOSE)
+    assert (seen(*answered) - wanted).abs().max() > 1e-3
+
+
+def test_what_each_tower_weighs_is_logged_by_its_name(composed):
+    model, given = of_choice(composed, "moe")
+    output = model.predict_action(**given, return_dict=True)
+    output.moe_ratios = torch.tensor([[0.25, 0.75], [0.35, 0.65]])
+    figures = model.training_figures(output)
+    assert {name: round(value.item(), 3) for name, value in figures.items()} == {
+        "moe_ratio/vision_tower": 0.3,
+        "moe_ratio/second_vision_tower": 0.7,
+    }
+
+
+def test_patches_of_a_picture_that_is_no_square_are_counted_along_both_sides():
+    for height, width, count in ((28, 56, 8), (56, 28, 8), (29, 43, 6)):
+        assert num_patches(SimpleNamespace(patch_size=14), torch.zeros(1, 3, height, width)) == count
 
 
 def test_a_new_model_sees_through_film_as_without_it():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vlahub.processing.cogvla.image_ops import center_crop, jpeg_round_trip, lanczos3_resize
 
@@ -78,6 +79,12 @@ def test_the_whole_evaluation_path_stays_near_tensorflow(case, levels):
 def test_lanczos3_resize_to_the_same_size_changes_nothing():
     image = modulo(33, 47)
     np.testing.assert_array_equal(lanczos3_resize(image, (33, 47)), image)
+
+
+def test_enlarging_reads_as_many_pixels_as_the_kernel_of_pil():
+    image = smooth(20, 30)
+    wanted = np.asarray(Image.fromarray(image).resize((70, 50), Image.Resampling.LANCZOS))
+    assert np.abs(lanczos3_resize(image, (50, 70)).astype(int) - wanted).max() <= 1
 
 
 def test_lanczos3_resize_keeps_a_uniform_image_uniform():

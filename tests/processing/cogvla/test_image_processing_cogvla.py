@@ -88,6 +88,13 @@ def test_the_crop_of_a_call_overrides_that_of_the_constructor(one_view):
     np.testing.assert_array_equal(pixels(cropping, image, center_crop=False)[0, 3:], plain(image))
 
 
+@pytest.mark.parametrize("area", [0.5, 1])
+def test_a_crop_keeps_its_share_of_the_area(area):
+    image = noise()
+    cropping = CogVLAImageProcessor(center_crop=True, crop_area=area)
+    np.testing.assert_array_equal(pixels(cropping, image)[0, 3:], plain(center_crop(image, area)))
+
+
 def test_the_same_picture_is_normalised_once_for_each_tower(one_view):
     values = pixels(one_view, noise())[0]
     mean, std = (np.array(numbers)[:, None, None] for numbers in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -220,6 +227,7 @@ def test_an_option_that_does_not_exist_is_refused(one_view):
         ("image_sizes", [224, 384]),
         ("image_sizes", [[224, 112], [224, 112]]),
         ("image_sizes", [0, 0]),
+        ("image_sizes", [[224, 224, 224], 224]),
         ("means", [[0.5, 0.5, 0.5]]),
         ("means", [[0.5, 0.5], [0.5, 0.5]]),
         ("stds", [[0.5, 0.5, 0.0]] * 2),
@@ -227,6 +235,8 @@ def test_an_option_that_does_not_exist_is_refused(one_view):
         ("image_resize", "lanczos"),
         ("center_crop", "yes"),
         ("crop_area", 1.5),
+        ("crop_area", True),
+        ("means", [[0.5, 0.5, True]] * 2),
         ("num_images_in_input", 0),
         ("num_images_in_input", True),
     ],
@@ -243,6 +253,8 @@ def test_a_published_config_is_read_with_its_sizes_and_statistics():
     processor = CogVLAImageProcessor.from_prismatic(GOLDEN["preprocessor_config"], center_crop=True)
     assert processor.image_sizes == [56, 56] and processor.center_crop
     assert (processor.means, processor.stds) == tuple(GOLDEN["preprocessor_config"][name] for name in ("means", "stds"))
+    given = CogVLAImageProcessor.from_prismatic(GOLDEN["preprocessor_config"], image_sizes=[28, 28])
+    assert given.image_sizes == [28, 28] and given.means == processor.means
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,15 @@ def test_the_crop_can_be_asked_for_in_a_call(processor):
     assert torch.equal(cropped, expected) and not torch.equal(cropped, plain)
 
 
+def test_how_images_are_resized_can_be_asked_for_in_a_call(processor):
+    views = [noise(0, size=40), noise(1, size=40)]
+    straight = processor(views, INSTRUCTION, STATE, image_resize="bicubic")["pixel_values"]
+    wanted = processor.image_processor(views, image_resize="bicubic", return_tensors="pt")["pixel_values"]
+    assert torch.equal(straight, wanted) and not torch.equal(
+        straight, processor(views, INSTRUCTION, STATE)["pixel_values"]
+    )
+
+
 @pytest.mark.parametrize(
     ("images", "text", "message"),
     [

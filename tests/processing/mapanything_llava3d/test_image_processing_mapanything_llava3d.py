@@ -85,8 +85,14 @@ def test_an_image_option_that_does_not_exist_is_refused():
 
 def test_the_number_of_image_tokens_is_the_number_of_whole_patches():
     assert MapAnythingLlava3DImageProcessor().image_seq_length == 256
+    assert MapAnythingLlava3DImageProcessor({"height": 14, "width": 14}).image_seq_length == 1
     size = {"height": 384, "width": 28}
     assert MapAnythingLlava3DImageProcessor(size, patch_size=14).image_seq_length == 27 * 2
+
+
+def test_an_image_on_its_side_is_resized():
+    processor = MapAnythingLlava3DImageProcessor({"height": 28, "width": 42})
+    assert processor(noise(42, 28))["pixel_values"].shape == (1, 1, 3, 28, 42)
 
 
 def test_a_saved_image_processor_comes_back_the_same_and_checks_overrides(tmp_path):
@@ -107,6 +113,7 @@ def test_a_saved_image_processor_comes_back_the_same_and_checks_overrides(tmp_pa
         ("size", {"height": 224}),
         ("size", {"height": 224, "width": 7}),
         ("size", {"height": 224.0, "width": 224}),
+        ("size", {"height": 224, "width": 224, "longest_edge": 224}),
         ("patch_size", 0),
         ("num_views", 0),
     ],

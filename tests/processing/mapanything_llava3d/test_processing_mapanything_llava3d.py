@@ -248,6 +248,14 @@ def test_the_output_holds_the_arguments_of_predict_action_and_nothing_else(make)
         np.testing.assert_array_equal(value, output[name].numpy())
 
 
+def test_an_embodiment_is_one_for_all_samples_or_one_for_each(make):
+    processor, batch = make(), {"images": [[noise()]] * 2, "text": ["wave", "pick up"]}
+    for given, wanted in ((1, [1, 1]), ([2, 0], [2, 0])):
+        assert processor(**batch, embodiment_id=given)["embodiment_id"].tolist() == wanted
+    with pytest.raises(InputError, match="embodiment_id"):
+        processor(**batch, embodiment_id=[0, 1, 2])
+
+
 @pytest.mark.parametrize(
     ("images", "text", "message"),
     [
@@ -396,6 +404,7 @@ def test_actions_to_train_on_follow_the_text(with_actions):
     assert output["input_ids"][0, -10:-1].tolist() == expected[0]
     assert output["attention_mask"].tolist() == [[1] * 15 + [0], [1] * 16]
     assert tokens.first_token_id == with_actions.tokenizer.convert_tokens_to_ids("<ACTION00000>") == 12
+    assert len(with_actions.tokenizer) == 12 + tokens.vocab_size
 
 
 def test_actions_in_robot_units_are_told_of_once_before_their_tokens_are_cut(with_actions, monkeypatch):

@@ -240,10 +240,15 @@ RISING = [0.0, 1.0, math.pi]
         ({"num_bins": {**NUM_BINS, "gripper": 1}}, r"\['gripper'\] must be a whole number from 2 on, got 1"),
         ({"num_bins": 256}, r"\['translation', 'theta_bins'\]"),
         ({"gs_params": {"theta": FITTED["theta"]}}, r"gs_params\['phi'\] must hold 'mu' and 'sigma', got None"),
+        ({"gs_params": changed(FITTED, "r", value={"mu": 0.1})}, r"gs_params\['r'\] must hold 'mu' and 'sigma', got"),
         ({"gs_params": changed(FITTED, "r", "sigma", value=0.0)}, r"gs_params\['r'\]\['sigma'\]=0.0 must be above 0"),
         ({"gs_params": changed(FITTED, "yaw", "mu", value=99.0)}, r"'yaw_bins' need 3 edges in rising order"),
         ({"bin_policy": {"translation": {"theta_bins": RISING}}}, r"'phi_bins' need 5 edges in rising order, got \[\]"),
         ({"bin_policy": {"translation": {"theta_bins": RISING[::-1]}}}, r"'theta_bins' need 3 edges in rising order"),
+        (
+            {"bin_policy": {"translation": {"theta_bins": [0.0, 2.0, 1.0]}}},
+            r"'theta_bins' need 3 edges in rising order",
+        ),
         ({"bin_policy": {"translation": {"theta_bins": RISING[:2]}}}, r"'theta_bins' need 3 edges"),
     ],
 )

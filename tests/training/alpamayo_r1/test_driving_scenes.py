@@ -225,6 +225,17 @@ def test_rows_that_are_missing_or_out_of_order_are_refused(order):
             DrivingScenes(timed().select(order).remove_columns(left_out), **SMALL)
 
 
+def test_episodes_numbers_and_times_may_have_other_names():
+    names = {"episode_index": "drive", "frame_index": "number", "timestamp": "when"}
+    frames, given = timed().rename_columns(names), {"episode": "drive", "frame": "number", "timestamp": "when"}
+    assert len(DrivingScenes(frames, **given, **SMALL)) == 5
+    wrong = frames.select([0, 2, 1, *range(3, 22)])
+    for column in ("number", "when"):
+        left = {name: word if word in ("drive", column) else None for name, word in given.items()}
+        with pytest.raises(InputError, match=f"column '{column}'"):
+            DrivingScenes(wrong, **left, **SMALL)
+
+
 def test_images_that_datasets_leaves_as_bytes_are_decoded():
     frames = frames_of(table()).cast_column("front", datasets.Image(decode=False))
     assert np.asarray(DrivingScenes(frames, **SMALL)[0]["images"][0][0])[0, 0].tolist() == [1, 0, 0]

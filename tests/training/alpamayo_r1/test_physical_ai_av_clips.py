@@ -11,7 +11,7 @@ from families import FAMILIES
 
 import vlahub
 from vlahub.errors import InputError
-from vlahub.training.alpamayo_r1.physical_ai_av_clips import poses_at
+from vlahub.training.alpamayo_r1.physical_ai_av_clips import camera_index, poses_at
 
 NAMES = ("cross_left_120fov", "front_wide_120fov", "cross_right_120fov", "front_tele_30fov")
 
@@ -94,6 +94,40 @@ def test_cameras_come_in_the_order_of_their_numbers(avdi):
 def test_what_a_clip_does_not_hold_is_refused(avdi, options, message):
     with pytest.raises(InputError, match=message):
         load(avdi, **options)
+
+
+class Drawn:
+    """A clip of grey pictures that notes what may be fetched; wide: the width of each camera's."""
+
+    features = SimpleNamespace(LABELS=SimpleNamespace(EGOMOTION="egomotion"))
+
+    def __init__(self, **wide):
+        self.wide, self.fetched = wide, []
+
+    def get_clip_feature(self, clip_id, feature, maybe_stream):
+        self.fetched.append((feature, maybe_stream))
+        if feature == "egomotion":
+            return clips.Motion()
+        frames = np.zeros((4, 8, self.wide[feature], 3), np.uint8)
+        return SimpleNamespace(decode_images_from_timestamps=lambda times: (frames, times))
+
+
+@pytest.mark.parametrize("may", [False, True])
+def test_nothing_is_fetched_that_may_not_be(may):
+    avdi = Drawn(camera_rear_tele_30fov=8)
+    options = {"camera_features": ["camera_rear_tele_30fov"], "maybe_stream": may}
+    vlahub.load_physical_aiavdataset(clips.CLIP, avdi=avdi, **options)
+    assert avdi.fetched == [("egomotion", may), ("camera_rear_tele_30fov", may)]
+
+
+def test_pictures_of_different_sizes_are_refused_by_camera():
+    names = {"camera_front_wide_120fov": 8, "camera_rear_tele_30fov": 9}
+    with pytest.raises(InputError, match=r"different sizes, .*camera_front_wide_120fov.*camera_rear_tele_30fov"):
+        vlahub.load_physical_aiavdataset(clips.CLIP, avdi=Drawn(**names), camera_features=list(names))
+
+
+def test_a_camera_may_be_named_by_a_path():
+    assert camera_index("camera/Camera_rear_tele_30fov") == camera_index("camera_rear_tele_30fov") == 4
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch):

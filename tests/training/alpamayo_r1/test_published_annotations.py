@@ -13,6 +13,7 @@ from PIL import Image
 import vlahub
 from vlahub.data import LingoQuestions, NavigationSamples
 from vlahub.errors import InputError
+from vlahub.training.alpamayo_r1 import published_annotations
 
 SAMPLE = {"clip_id": clips.CLIP, "t0_relative": 5_100_000, "nav_text": "Turn left in 11m", "distance_m": 11}
 
@@ -42,6 +43,23 @@ def test_samples_are_moments_of_clips_with_their_navigation(avdi, tmp_path):
     assert second["ego_future_rot"].shape == (64, 3, 3)
 
 
+def test_a_sample_is_asked_for_by_its_clip_moment_and_options(tmp_path, monkeypatch):
+    asked, data = [], {"image_frames": "pictures", "camera_indices": [3, 1]}
+    data |= {f"ego_{part}": np.arange(4).reshape(1, 1, 4) for part in ("history_xyz", "future_rot")}
+    monkeypatch.setattr(
+        published_annotations,
+        "load_physical_aiavdataset",
+        lambda *given, **options: asked.append((given, options)) or data,
+    )
+    path = written(tmp_path, [SAMPLE | {"cot": ""}, SAMPLE | {"t0_relative": 7.0, "cot": "Yield."}])
+    samples = NavigationSamples(path, "the clips", num_frames=2)
+    first, second = samples[0], samples[1]
+    assert asked == [((clips.CLIP, moment, "the clips"), {"num_frames": 2}) for moment in (5_100_000, 7)]
+    assert "reasoning" not in first and second.pop("reasoning") == "Yield."
+    assert second.pop("ego_history_xyz").tolist() == second.pop("ego_future_rot").tolist() == [0, 1, 2, 3]
+    assert second == {"images": "pictures", "camera_indices": [3, 1], "nav_text": "Turn left in 11m"}
+
+
 WRONG = {
     "no JSON": ("{", "cannot be read as JSON"),
     "no list": ({}, "holds no list"),
@@ -49,6 +67,8 @@ WRONG = {
     "no text": ([{"clip_id": "x", "t0_relative": 1}], "sample 0 lacks nav_text"),
     "no sample": ([SAMPLE, 3], "sample 1 lacks all"),
     "number": ([SAMPLE | {"nav_text": 3}], "must be texts"),
+    "a clip's number": ([SAMPLE | {"clip_id": 3}], "must be texts"),
+    "a truth value": ([SAMPLE | {"t0_relative": True}], "t0_relative of sample 0 is True"),
     "never": ([SAMPLE | {"t0_relative": float("inf")}], "t0_relative of sample 0 is inf"),
     "time": ([SAMPLE | {"t0_relative": "soon"}], "t0_relative of sample 0 is 'soon'"),
 }
@@ -94,6 +114,11 @@ def test_folders_without_the_questions_are_refused(lingo, tmp_path):
         LingoQuestions(lingo, num_frames=4)[0]
     with pytest.raises(InputError, match="num_frames=0"):
         LingoQuestions(lingo, num_frames=0)
+    row = LingoQuestions(lingo).table.slice(0, 1).to_pylist()[0] | {"images": []}
+    schema = LingoQuestions(lingo).table.schema
+    pa.parquet.write_table(pa.Table.from_pylist([row], schema), tmp_path / "empty.parquet")
+    with pytest.raises(InputError, match="has 0 images; 1 are needed"):
+        LingoQuestions(tmp_path, split="empty")[0]
     pa.parquet.write_table(pa.table({"question": ["a"]}), tmp_path / "test.parquet")
     with pytest.raises(InputError, match="has no column 'answer'"):
         LingoQuestions(tmp_path, split="test")
