@@ -2,12 +2,21 @@
 
 import copy
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, CLIPVisionConfig, GemmaConfig, LlamaConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    CLIPVisionConfig,
+    GemmaConfig,
+    LlamaConfig,
+)
 
 from vlahub import MultimodalVLAConfig
+from vlahub.configuration.multimodal_vla import nested_configs
 from vlahub.errors import ConfigError
 
 STATISTICS = {"a": {"action": {"q01": [-1.0] * 7, "q99": [1.0] * 7}, "proprio": {"q01": [0.0] * 5, "q99": [1.0] * 5}}}
@@ -193,6 +202,35 @@ def test_a_vlm_is_written_with_one_word_about_its_head_whichever_config_is_asked
     written = config.to_diff_dict()["vlm_config"]
     said = {written["tie_word_embeddings"], written["text_config"]["tie_word_embeddings"]}
     assert said == {config.tie_word_embeddings}
+
+
+@pytest.mark.every_case
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_vlms_head_is_said_to_be_tied_where_it_is(tied):
+    vlm = {**PALIGEMMA, "tie_word_embeddings": tied, "text_config": {**TEXT, "tie_word_embeddings": not tied}}
+    config = MultimodalVLAConfig(vlm_config=vlm)
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config.vlm_config)
+    weights = model.get_output_embeddings().weight, model.get_input_embeddings().weight
+    assert config.tie_word_embeddings == (weights[0] is weights[1])
+
+
+@pytest.mark.parametrize("is_4", [True, False])
+def test_each_line_asks_another_config_whether_a_vlms_head_is_tied(is_4, monkeypatch):
+    monkeypatch.setattr(nested_configs, "IS_4", is_4)
+    for tied in (True, False):
+        text = SimpleNamespace(tie_word_embeddings=tied)
+        vlm = SimpleNamespace(tie_word_embeddings=not tied, get_text_config=lambda decoder, text=text: decoder and text)
+        assert nested_configs.ties_words(vlm) == (tied if is_4 else not tied)
+        del vlm.tie_word_embeddings
+        assert nested_configs.ties_words(vlm) == tied
+
+
+def test_a_t5_is_tied_whatever_its_config_says():
+    sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 2, "vocab_size": 300}
+    text = {"model_type": "t5", **sizes, "decoder_start_token_id": 0, "tie_word_embeddings": False}
+    config = MultimodalVLAConfig(vision_config=VISION, text_config=text, action_head="mlp")
+    assert config.tie_word_embeddings
 
 
 def test_a_field_can_be_changed_while_loading(tmp_path):
