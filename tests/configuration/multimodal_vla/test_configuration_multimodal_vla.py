@@ -194,14 +194,17 @@ def test_nothing_is_written_of_how_and_where_the_weights_of_a_part_were_once_loa
     assert "quant_method" not in json.dumps(json.loads(written)["vlm_config"] | {"text_config": {}})
 
 
+@pytest.mark.every_case
+@pytest.mark.parametrize("is_4", [True, False])
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_vlm_is_written_with_one_word_about_its_head_whichever_config_is_asked(tied):
+def test_a_vlm_is_written_with_one_word_about_its_head_whichever_config_is_asked(tied, is_4, monkeypatch):
     """4.57 asks the text's config, 5.x the VLM's: a file in which they differ would be two models."""
+    monkeypatch.setattr(nested_configs, "IS_4", is_4)
     vlm = {**PALIGEMMA, "tie_word_embeddings": tied, "text_config": {**TEXT, "tie_word_embeddings": not tied}}
     config = MultimodalVLAConfig(vlm_config=vlm)
     written = config.to_diff_dict()["vlm_config"]
     said = {written["tie_word_embeddings"], written["text_config"]["tie_word_embeddings"]}
-    assert said == {config.tie_word_embeddings}
+    assert said == {config.tie_word_embeddings} == {tied != is_4}
 
 
 @pytest.mark.every_case

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from vlahub.modeling import strict_loading
 from vlahub.modeling.masking import additive
@@ -12,7 +13,8 @@ from vlahub.modeling.multimodal_vla import backbones, language_masks, portable_w
 from vlahub.modeling.multimodal_vla.grounding import unit_features
 from vlahub.modeling.multimodal_vla.language_model_rules import in_dtype_of_input, keep_dtype, without_head
 from vlahub.modeling.multimodal_vla.naflex_images import NaflexImages
-from vlahub.modeling.multimodal_vla.tower_conditioning import BLOCK_NAMES, run_block
+from vlahub.modeling.multimodal_vla.portable_weights import PortableWeights
+from vlahub.modeling.multimodal_vla.tower_conditioning import BLOCK_NAMES, features_by_blocks, run_block
 from vlahub.modeling.multimodal_vla.vlm_backbone import VLMBackbone, part_of
 
 REAL = torch.tensor([[True, True, False], [False, True, True]])
@@ -91,6 +93,41 @@ def test_a_block_takes_the_states_of_an_attention_that_gives_its_weights_too(wit
     parts[names.attention] = lambda given: (2 * given, given - 9) if with_weights else 2 * given
     found = run_block(SimpleNamespace(**parts), names, states, torch.ones(1, 1, 2), torch.zeros(1, 1, 2))
     assert torch.equal(found, 3 * states)
+
+
+@torch.no_grad()
+def test_a_towers_blocks_are_found_one_level_down_or_at_once():
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    tower = SiglipVisionModel(SiglipVisionConfig(**sizes, image_size=14, patch_size=7)).eval()
+    pixels, stack = torch.ones(1, 3, 14, 14), getattr(tower, "vision_model", tower)
+    found = [
+        features_by_blocks(model, pixels, None, None, None, patches_alone=False)
+        for model in (stack, SimpleNamespace(vision_model=stack))
+    ]
+    assert torch.equal(*found) and torch.equal(found[0], tower(pixels).last_hidden_state)
+
+
+class OfAVision(PortableWeights, nn.Module):
+    """With what a Swin of 4.57 has in a file, and a part whose names only 5.x could change."""
+
+    parts_with_first_names = ("attention",)
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.Module()
+        self.attention.self = nn.Module()
+        self.attention.self.register_buffer("relative_position_index", torch.zeros(2))
+        self.attention.self.register_buffer("weight", torch.zeros(2))
+
+
+def test_a_state_dict_is_loaded_as_it_is_where_files_have_the_models_own_names(monkeypatch):
+    monkeypatch.setattr(portable_weights, "WRITES_OWN_NAMES", False)
+    monkeypatch.setattr(portable_weights, "with_first_names", None)
+    model = OfAVision()
+    assert model.with_written_names({}) == {}
+    given = {name: value + 1 for name, value in model.state_dict().items()}
+    model.load_state_dict(given)
+    assert len(given) == 2 and all(torch.equal(value, given[name]) for name, value in model.state_dict().items())
 
 
 def test_a_stack_is_found_where_its_model_does_not_know_it_by_name():
