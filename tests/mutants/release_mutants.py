@@ -158,6 +158,13 @@ MUTANTS: list[Mutant] = [
             "image_features_are_read_in_the_form_of_either_line",
         ),
         (
+            "a-paligemma-is-trained-without-its-types",
+            "if self.facts.open_images or (self.facts.full_prefix and self.core.training):",
+            "if self.facts.open_images:",
+            "tests/modeling/multimodal_vla/test_multimodal_vlms.py"
+            "::test_a_paligemma_in_training_is_told_where_images_are_though_its_mask_is_given_whole",
+        ),
+        (
             "sizes-reach-no-tower-that-takes-them-along",
             '        if "kwargs" not in known:',
             "        if True:",
@@ -195,11 +202,21 @@ MUTANTS: list[Mutant] = [
         "tests/modeling/multimodal_vla/test_image_sizes.py",
         (
             "a-release-without-functions-for-grids-cannot-be-imported",
-            "except ImportError:  # 4.57 has none",
-            "except AttributeError:  # 4.57 has none",
+            "except ImportError:  # before 5.9",
+            "except AttributeError:  # before 5.9",
             "a_tower_that_asks_by_itself_gets_the_grid_alone",
         ),
-        only_on=OF_4,
+        only_on="transformers<5.9",
+    ),
+    *planted(
+        "modeling/multimodal_vla/image_sizes.py",
+        "tests/modeling/multimodal_vla/test_image_sizes.py",
+        (
+            "functions-for-grids-are-asked-of-a-release-without",
+            "if vision_utils is None or tower",
+            "if tower",
+            "a_tower_that_asks_by_itself_gets_the_grid_alone",
+        ),
     ),
     *planted(
         "modeling/strict_loading.py",
