@@ -290,4 +290,91 @@ MUTANTS: list[Mutant] = [
             "the_rounding_of_products_is_read_as_the_release_says_it",
         ),
     ),
+    *planted(
+        "processing/multimodal_vla/grounding_text.py",
+        "tests/processing/multimodal_vla/test_grounding_text.py",
+        (
+            "a-slow-tokenizer-is-taken-for-one-that-a-file-holds",
+            'return tokenizer if getattr(tokenizer, "is_fast", False) else',
+            "return tokenizer if tokenizer is not None else",
+            "a_towers_tokenizer_is_its_file_where_its_class_needs_more_or_is_slow",
+        ),
+        (
+            "a-tokenizer-whose-class-needs-more-is-an-error",
+            "contextlib.suppress(ImportError, KeyError, ValueError)",
+            "contextlib.suppress(KeyError, ValueError)",
+            "a_towers_tokenizer_is_its_file_where_its_class_needs_more_or_is_slow",
+        ),
+    ),
+    *planted(
+        "training/unsaved_tokens.py",
+        "tests/training/test_pushed_checkpoints.py",
+        (
+            "a-token-is-written-by-its-older-name",
+            'NAMES = ("hub_token", "push_to_hub_token")',
+            'NAMES = ("hub_token",)',
+            "a_token_is_unsaved_by_either_of_its_names_while_arguments_are_written_and_then_itself",
+        ),
+    ),
+    *planted(
+        "training/finetuning/run_record.py",
+        "tests/training/test_run_description.py",
+        (
+            "no-schedule-is-another-course-on-the-other-line",
+            'course["lr_scheduler_kwargs"] = course["lr_scheduler_kwargs"] or {}',
+            'course["lr_scheduler_kwargs"] = course["lr_scheduler_kwargs"]',
+            "what_either_line_has_where_no_schedule_is_described_is_the_same_course",
+        ),
+    ),
+    *planted(
+        "training/finetuning/overview.py",
+        "tests/training/test_run_description.py",
+        (
+            "a-share-to-warm-up-is-not-shown",
+            'arguments.warmup_steps or getattr(arguments, "warmup_ratio", None) or 0',
+            "arguments.warmup_steps or 0",
+            "steps_and_shares_to_warm_up_are_shown_by_the_name_of_either_line",
+        ),
+    ),
+    *planted(
+        "training/lora_config.py",
+        "tests/training/test_lora_config.py",
+        (
+            "layers-that-are-not-called-get-a-lora",
+            ' or type(module).__name__ == "NonDynamicallyQuantizableLinear"',
+            "",
+            "linear_layers_of_a_models_own_kind_and_those_that_are_not_called_get_no_lora",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/base_model.py",
+        "tests/conversion/tensors/test_base_model.py",
+        (
+            "modules-go-by-two-names-at-once",
+            "kept = {name: key for name, key in weights.items() if name not in changed}",
+            "kept = weights",
+            "modules_go_by_the_names_of_each_release_once_and_never_by_two_in_one_set",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/transformers5_names.py",
+        "tests/conversion/tensors/test_transformers_names.py",
+        (
+            "an-encoder-has-no-newer-names",
+            '    "MetaClip2VisionModel",\n',
+            "",
+            "names_of_4_become_those_of_5",
+            "every_class_whose_names_differ_is_tried_below",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/quantisation.py",
+        "tests/conversion/tensors/test_weight_writer.py",
+        (
+            "a-torchao-without-what-is-used-is-not-named",
+            '"_choose_scale_float8", "_quantize_affine_float8")',
+            '"_choose_scale_float8")',
+            "a_torchao_without_what_is_used_of_it_is_named",
+        ),
+    ),
 ]
