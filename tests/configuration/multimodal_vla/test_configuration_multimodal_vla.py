@@ -207,6 +207,31 @@ def test_a_vlm_is_written_with_one_word_about_its_head_whichever_config_is_asked
     assert said == {config.tie_word_embeddings} == {tied != is_4}
 
 
+OLDER = {  # of a model type: the field that 4.57 reads, how 5.x writes it, and a value
+    "qwen3_moe": ("num_experts", "num_local_experts", 6),
+    "qwen3_vl_moe": ("num_experts", "num_local_experts", 6),
+    "vipllava": ("vision_feature_layers", "vision_feature_layer", [-2, -5]),
+}
+
+
+@pytest.mark.every_case
+@pytest.mark.parametrize("kind", OLDER)
+def test_a_field_is_written_by_the_name_that_the_older_line_reads(kind):
+    older, newer, value = OLDER[kind]
+    given = {older: value}
+    config = AutoConfig.for_model(kind, **({"text_config": given} if kind == "qwen3_vl_moe" else given))
+    part = config.text_config if kind == "qwen3_vl_moe" else config
+    written = nested_configs.whole(config)
+    found = written["text_config"] if kind == "qwen3_vl_moe" else written
+    assert found[older] == value == getattr(part, older, None)
+    again = AutoConfig.for_model(**written)
+    assert getattr(again.text_config if kind == "qwen3_vl_moe" else again, older) == value
+    vars(part).update({newer: value})
+    vars(part).pop(older, None)
+    of_newer = nested_configs.whole(config)
+    assert (of_newer["text_config"] if kind == "qwen3_vl_moe" else of_newer)[older] == value
+
+
 @pytest.mark.every_case
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_vlms_head_is_said_to_be_tied_where_it_is(tied):
