@@ -377,4 +377,24 @@ MUTANTS: list[Mutant] = [
             "a_torchao_without_what_is_used_of_it_is_named",
         ),
     ),
+    *planted(
+        "processing/multimodal_vla/image_processing_vlm.py",
+        "tests/processing/multimodal_vla/test_image_processing_vlm.py",
+        (
+            "no-image-processor-passes-for-one-of-videos",
+            '    if "video_processor" in parts:\n',
+            "    if False:\n",
+            "videos_are_left_out_where_they_are_the_last_part",
+        ),
+    ),
+    *planted(
+        "configuration/multimodal_vla/nested_configs.py",
+        "tests/configuration/multimodal_vla/test_configuration_multimodal_vla.py",
+        (
+            "a-field-is-not-written-by-the-older-name",
+            "found[older] = getattr(part, older, getattr(part, newer, None))",
+            "found[newer] = getattr(part, older, getattr(part, newer, None))",
+            "a_field_is_written_by_the_name_that_the_older_line_reads",
+        ),
+    ),
 ]
