@@ -391,6 +391,12 @@ MUTANTS: list[Mutant] = [
         "configuration/multimodal_vla/nested_configs.py",
         "tests/configuration/multimodal_vla/test_configuration_multimodal_vla.py",
         (
+            "a-config-is-of-the-kind-that-it-answers-with",
+            "    return type(config).model_type",
+            "    return config.model_type",
+            "the_kind_of_a_config_is_its_classs_where_it_answers_for_another",
+        ),
+        (
             "a-field-is-not-written-by-the-older-name",
             "found[older] = getattr(part, older, getattr(part, newer, None))",
             "found[newer] = getattr(part, older, getattr(part, newer, None))",

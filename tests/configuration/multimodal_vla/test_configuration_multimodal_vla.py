@@ -254,6 +254,13 @@ def test_each_line_asks_another_config_whether_a_vlms_head_is_tied(is_4, monkeyp
         assert nested_configs.ties_words(vlm) == tied
 
 
+def test_the_kind_of_a_config_is_its_classs_where_it_answers_for_another():
+    """As a Qwen-VL's of 4.57.1 does."""
+    config = type("Config", (), {"model_type": "qwen2_vl"})()
+    config.model_type = "qwen2_vl_text"
+    assert nested_configs.kind_of(config) == "qwen2_vl"
+
+
 def test_a_t5_is_tied_whatever_its_config_says():
     sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 2, "vocab_size": 300}
     text = {"model_type": "t5", **sizes, "decoder_start_token_id": 0, "tie_word_embeddings": False}
