@@ -18,7 +18,8 @@
 #   make test-python3.12     a selection of them with another Python: 3.10 to 3.13, where it is on the path or of pyenv
 #   make properties          those of tests/properties, with 1000 examples each (VLAHUB_EXAMPLES says others), not 25
 #   make fuzz    damaged and hostile input of every kind, for ten minutes; SECONDS=60 SEED=3 for others
-#   make mutants             small planted faults, of which the tests have to notice 95 %; JOBS=2, ONLY="name name"
+#   make mutants             small planted faults, of which the tests have to notice 95 %; JOBS=2, ONLY="name name";
+#                            VENV=.venv4 for those of code that transformers 4.57 runs alone
 #   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
 #   make test-gpu            what a card computes beside what a processor does, in build/card.json; DEVICE=cpu without one
 #   make docs    the documentation as a site, in site/index.html
@@ -124,8 +125,9 @@ properties: .venv/installed
 	VLAHUB_EXAMPLES=$(VLAHUB_EXAMPLES) $(call PYTEST,.venv) tests/properties
 
 JOBS ?= 2
-mutants: .venv/installed
-	.venv/bin/python -m tests.mutants --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
+VENV ?= .venv
+mutants: $(VENV)/installed
+	$(VENV)/bin/python -m tests.mutants --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
 
 # Whoever cannot have LeRobot is told so, and has not failed; a second call installs nothing.
 test-lerobot:

@@ -29,8 +29,8 @@ TEXT_ENCODERS = (
 POSITIONS_BEHIND_PADDING = ("camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta")
 # The field of their config for the width of what they read and of their states, where that is not `hidden_size`.
 WIDTHS_OF_TOKENS = {"opt": "word_embed_proj_dim"}
-# On 4.57 these multiply what they are given by the root of their width; on 5.x their embedding layer does.
-SCALES_INPUTS = ("gemma", "gemma2", "recurrent_gemma", "vaultgemma")
+# Before 5.4 these multiply what they are given by the root of their width; since then their embedding layer does.
+SCALES_INPUTS = ("gemma", "gemma2", "vaultgemma")
 # Their layers hand a state from token to token, which padding between tokens would wear off.
 CARRIES_STATE = ("falcon_h1", "falcon_mamba", "jamba", "lfm2", "mamba", "minimax", "qwen3_next")
 # They make masks of their own out of a padding mask, and take no others, on one of the lines at least.

@@ -26,7 +26,7 @@ class VLMFacts(NamedTuple):
         carries_state: layers hand a state from token to token, which padding between tokens would wear off.
         reads_sizes: the vision tower reads sizes, masks or grids of the images as numbers of the host, so that its
             features are made before the part of a prediction that asks no device.
-        takes_lengths: on 5.x that tower takes what follows from the grid ready-made.
+        takes_lengths: since 5.9 that tower takes what follows from the grid ready-made.
     """
 
     first_position: int = 0

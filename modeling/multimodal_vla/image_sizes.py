@@ -8,12 +8,11 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from ...configuration.transformers_release import IS_4
 from .language_masks import TAKES_MASKS
 
 try:
     from transformers import vision_utils
-except ImportError:  # 4.57 has none
+except ImportError:  # before 5.9
     vision_utils = None
 
 SIZES = ("image_sizes", "spatial_shapes", "batch_num_images")  # read in loops, and by nothing that runs on a device
@@ -29,11 +28,11 @@ def grid_arguments(
 ) -> dict[str, torch.Tensor]:
     """Images with their grid (images, 3) on the CPU, and what the tower of a Qwen2-VL or Qwen2.5-VL makes of it.
 
-    transformers 5 takes these things ready-made, and else asks a device for the grid at each of them and for the
+    transformers 5.9 takes these things ready-made, and else asks a device for the grid at each of them and for the
     lengths of sequences in each layer. They are made by its own functions; lengths stay on the CPU, where attention
-    splits by them. On 4.57 the tower takes the grid alone, and asks.
+    splits by them. Before 5.9 the tower takes the grid alone, and asks.
     """
-    if IS_4 or tower.config._attn_implementation not in TAKES_MASKS:
+    if vision_utils is None or tower.config._attn_implementation not in TAKES_MASKS:
         return dict(images)
     device, merge = images["pixel_values"].device, tower.spatial_merge_size
     found = {"position_ids": vision_utils.get_vision_position_ids(grid, merge).to(device)}

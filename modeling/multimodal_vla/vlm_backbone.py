@@ -241,7 +241,8 @@ class VLMBackbone(nn.Module):
         arguments = self.images(sequence.prompt.images) if sequence.reads_images else {}
         if "cross_attention_mask" in arguments:
             arguments["cross_attention_mask"] = of_length(arguments["cross_attention_mask"], sequence.real.shape[1])
-        if self.facts.open_images:
+        # PaliGemma's mask is given whole; in training 5.0 to 5.8 want its types all the same.
+        if self.facts.open_images or (self.facts.full_prefix and self.core.training):
             arguments["token_type_ids"] = places
         stack = without_head(self.language_part) if self.facts.stack_alone else self.core
         return stack(

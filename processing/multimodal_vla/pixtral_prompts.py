@@ -17,10 +17,6 @@ class PixtralProcessor(ProcessorMixin):
         image_token, image_break_token, image_end_token: the tokens, the first of which also stands for a whole picture.
     """
 
-    attributes = ["image_processor", "tokenizer"]
-    image_processor_class = "AutoImageProcessor"  # 4.57
-    tokenizer_class = "AutoTokenizer"
-
     def __init__(
         self,
         image_processor: Any = None,

@@ -40,6 +40,14 @@ FORMS = {
         {"rotary_emb_base": 77, "rotary_pct": 0.5},
         {"rope_parameters": {"rope_theta": 77, "partial_rotary_factor": 0.5, **PLAIN}},
     ),
+    "llama": (
+        {"rope_theta": 77.0, "rope_scaling": LINEAR},
+        {"rope_parameters": {"rope_theta": 77.0, **LINEAR}},
+    ),
+    "phi": (
+        {"rope_theta": 77.0, "partial_rotary_factor": 0.25},
+        {"rope_parameters": {"rope_theta": 77.0, "partial_rotary_factor": 0.25, **PLAIN}},
+    ),
 }
 
 
@@ -103,16 +111,46 @@ def test_settings_that_differ_are_refused_where_an_olmo3_has_one(monkeypatch, ki
         as_any_config("text_config", scaled)
 
 
-REFUSED = {
-    "olmo3": layers({"rope_theta": 77.0, **PLAIN}, {"rope_theta": 3333.0, **PLAIN}),
-    "modernbert-decoder": layers({"rope_theta": 77.0, **PLAIN}, {"rope_theta": 3333.0, **PLAIN}),
-    "gemma3_text": layers({"rope_theta": 77.0, **PLAIN}, {"rope_theta": 3333.0, **LINEAR}),
-    "llama": layers({"rope_theta": 77.0, **PLAIN}, {"rope_theta": 77.0, **PLAIN}),
+# Fields of 4.57 that are made of those of 5.x; none of the latter is left beside them, which a change would not reach.
+MADE = {
+    **{name: FORMS[name][0] for name in ("gemma3_text", "olmo3", "llama")},
+    "modernbert-decoder": {"global_rope_theta": 3333.0, "local_rope_theta": 3333.0, "rope_scaling": None},
+    **{name: {**FORMS[name][0], "rope_scaling": None} for name in ("gpt_neox", "gpt_neox_japanese", "phi")},
 }
 
 
-@pytest.mark.skipif(not transformers.__version__.startswith("4."), reason="5.x has a field for all of them")
-@pytest.mark.parametrize("model_type", REFUSED)
-def test_what_an_older_line_has_no_fields_for_is_refused(model_type):
-    with pytest.raises(ConfigError, match=f"of a {model_type} cannot be expressed in transformers 4"):
-        as_any_config("text_config", {"model_type": model_type, **REFUSED[model_type]})
+@pytest.mark.parametrize("model_type", MADE)
+def test_an_older_line_is_given_its_own_fields_alone(model_type, monkeypatch):
+    monkeypatch.setattr(rope_settings, "READS_PARAMETERS", False)
+    made, form = {"model_type": model_type, **MADE[model_type]}, {"model_type": model_type, **FORMS[model_type][1]}
+    assert rope_settings.readable_rope(form) == made
+    assert rope_settings.readable_rope({"vlm": {"text_config": form}}) == {"vlm": {"text_config": made}}
+    assert rope_settings.readable_rope(made) == made
+
+
+def test_a_type_is_given_where_a_model_cannot_be_built_without(monkeypatch):
+    monkeypatch.setattr(rope_settings, "READS_PARAMETERS", False)
+    for kind, scaling in (("mllama_text_model", PLAIN), ("llama", None)):
+        found = rope_settings.readable_rope({"model_type": kind, "rope_parameters": {"rope_theta": 77.0, **PLAIN}})
+        assert found == {"model_type": kind, "rope_theta": 77.0, "rope_scaling": scaling}
+
+
+ROPE = {"rope_theta": 77.0, **PLAIN}
+REFUSED = {
+    "olmo3": layers(ROPE, {"rope_theta": 3333.0, **PLAIN}),
+    "modernbert-decoder": layers(ROPE, {"rope_theta": 3333.0, **PLAIN}),
+    "gemma3_text": layers(ROPE, {"rope_theta": 3333.0, **LINEAR}),
+    "gemma3_text of no base": layers(PLAIN, ROPE),
+    "gemma3_text that turns a part": layers({"partial_rotary_factor": 0.5, **ROPE}, ROPE),
+    "llama": layers(ROPE, ROPE),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_an_older_line_has_no_fields_for_is_refused(case, monkeypatch):
+    monkeypatch.setattr(rope_settings, "READS_PARAMETERS", False)
+    kind = case.split()[0]
+    with pytest.raises(
+        ConfigError, match=f"of a {kind} cannot be expressed in transformers .*: load this with .* 5 or"
+    ):
+        as_any_config("text_config", {"model_type": kind, **REFUSED[case]})

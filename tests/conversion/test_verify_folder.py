@@ -13,6 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from vlahub.conversion.cli import main
 from vlahub.conversion.files.file_hashes import changes_since, files_below, read_report
+from vlahub.conversion.model_check import names_in
 from vlahub.conversion.publishing.uploaded_files import code_not_ours
 from vlahub.conversion.verify_folder import accept_changes, verify_folder
 from vlahub.errors import ConversionError
@@ -418,3 +419,7 @@ def test_what_fails_in_an_unforeseen_way_hides_no_changed_file(llama, tmp_path, 
     (folder / "README.md").write_text("# By hand\n")
     with pytest.raises(ConversionError, match=r"changed: README\.md\..* RuntimeError: odd$"):
         verify_folder(folder, quiet=True)
+
+
+def test_names_of_tensors_come_with_and_without_their_shapes():
+    assert names_in([("b.weight", (1, 2), (2, 1)), "a.weight"]) == ["a.weight", "b.weight"]

@@ -22,6 +22,7 @@ from . import (
     processing_mutants,
     publishing_mutants,
     reading_mutants,
+    release_mutants,
     serving_mutants,
     small_parts_mutants,
     source_mutants,
@@ -63,6 +64,7 @@ MUTANTS: list[Mutant] = [
     *small_parts_mutants.MUTANTS,
     *trajectory_mutants.MUTANTS,
     *edge_mutants.MUTANTS,
+    *release_mutants.MUTANTS,
 ]
 
 NOTHING_IMPORTS = Mutant(

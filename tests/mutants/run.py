@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, nullcontext
+from importlib.metadata import version
 from pathlib import Path
 
 from .copied_tree import CopiedTree, tracked_files, tree_hash
@@ -54,8 +55,8 @@ class MutantRun:
         self.results = self.read_results()
 
     def read_results(self) -> dict:
-        """Those of an earlier run on the same tree."""
-        fresh = {"tree": tree_hash(self.files), "passed": [], "mutants": {}}
+        """Those of an earlier run on the same tree, with the same transformers."""
+        fresh = {"tree": f"{tree_hash(self.files)} {version('transformers')}", "passed": [], "mutants": {}}
         if not self.results_file.is_file():
             return fresh
         earlier = json.loads(self.results_file.read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mutants.copied_tree import CopiedTree
 from mutants.every import MUTANTS, NOTHING_IMPORTS
-from mutants.planted import REPOSITORY, ListError, Mutant
+from mutants.planted import REPOSITORY, ListError, Mutant, planted
 
 
 def test_every_planted_fault_fits_the_tree_compiles_and_names_tests_that_exist():
@@ -38,6 +38,17 @@ def test_an_entry_whose_text_is_gone_or_there_twice_is_an_error_that_names_it(tm
         (tmp_path / "file.py").write_text("a = 1\n" * count)
         with pytest.raises(ListError, match=f"a-name: file.py has the text 'a = 1' {count} times"):
             mutant.mutated(tmp_path)
+
+
+@pytest.mark.parametrize(("only_on", "runs"), [(">=4", True), ("<4", False), ("<4,>=4", False), ("", True)])
+def test_a_fault_of_other_releases_is_not_tried_here(only_on, runs):
+    assert Mutant("a-name", "file.py", "1", "2", (), f"transformers{only_on}").runs_here == runs
+
+
+def test_a_fault_is_of_the_newer_line_unless_it_says_otherwise():
+    rows = ("name", "1", "2", "test"), ("other", "1", "2", "test")
+    assert {mutant.only_on for mutant in planted("a.py", "b.py", *rows)} == {"transformers>=5"}
+    assert {mutant.only_on for mutant in planted("a.py", "b.py", *rows, only_on="peft<0.20")} == {"peft<0.20"}
 
 
 def test_a_fault_is_in_the_copy_alone_and_only_while_it_is_tried(tmp_path):

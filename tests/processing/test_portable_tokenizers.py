@@ -28,6 +28,7 @@ CASES = {
 }
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("case", CASES)
 def test_a_tokenizers_settings_are_those_that_both_lines_read(case, tmp_path):
     given, changed = CASES[case]

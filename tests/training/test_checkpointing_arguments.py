@@ -1,6 +1,7 @@
 """Gradient checkpointing is asked for by one name on both lines of transformers, and none of them warns."""
 
 import warnings
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,3 +22,11 @@ def test_checkpointing_is_switched_and_announces_no_removal(on, tmp_path):
     assert getattr(arguments, "activation_checkpointing", on) == arguments.gradient_checkpointing == on
     kept = getattr(arguments, "activation_checkpointing_kwargs", arguments.gradient_checkpointing_kwargs)
     assert kept == arguments.gradient_checkpointing_kwargs == {"use_reentrant": on}
+
+
+def test_checkpointing_is_seen_by_either_name():
+    old, new = "gradient_checkpointing", "activation_checkpointing"
+    for given in ({old: True}, {old: True, new: None}, {old: False, new: True}):
+        assert checkpoints(SimpleNamespace(**given))
+    for given in ({old: False}, {old: False, new: None}):
+        assert not checkpoints(SimpleNamespace(**given))

@@ -17,6 +17,7 @@ from torch import nn
 import vlahub
 from vlahub.conversion.cli import main
 from vlahub.errors import InputError
+from vlahub.training.lora_config import is_adapted
 
 VIEWS = np.random.RandomState(0).randint(0, 255, (2, 60, 80, 3), dtype=np.uint8)
 WRAPPED = (".default", ".modules_to_save")
@@ -245,6 +246,15 @@ def test_what_does_not_run_of_a_tower_gets_no_lora(tower, tiny):
     made.model(**made.batch).loss.backward()
     assert all(made.model.get_submodule(name).weight.grad is not None for name in inside)
     assert all(made.model.get_submodule(name).weight.grad is None for name in idle)
+
+
+def test_linear_layers_of_a_models_own_kind_and_those_that_are_not_called_get_no_lora():
+    own = type("Router", (nn.Linear,), {"__module__": "transformers.models.phimoe.modeling_phimoe"})
+    attention = nn.MultiheadAttention(2, 1)
+    assert is_adapted(nn.Linear(2, 2), ["layers", "q_proj"]) and not is_adapted(nn.Identity(), ["layers", "q_proj"])
+    for layer in (own(2, 2), attention.out_proj):
+        assert not is_adapted(layer, ["layers", "q_proj"])
+    assert not is_adapted(nn.Linear(2, 2), ["model", "lm_head"])
 
 
 @pytest.mark.parametrize("kind", ["phimoe", "olmoe"])

@@ -20,7 +20,7 @@ from vlahub.configuration.normalization_statistics import STATE_PART
 from vlahub.errors import InputError
 from vlahub.training import finetuning, precision, whole_file
 from vlahub.training.finetuning import run_model
-from vlahub.training.finetuning.arguments import check_finetune, make_arguments
+from vlahub.training.finetuning.arguments import check_finetune, make_arguments, order_of
 from vlahub.training.finetuning.finetune import going_on, write_beginning
 from vlahub.training.finetuning.options import STRATEGIES, TRAINING_DEFAULTS, FinetuneOptions
 from vlahub.training.finetuning.overview import in_bytes, settings_of, statistics_table
@@ -331,6 +331,7 @@ OTHER_COURSES = [
 IN_ORDER = {"train_sampling_strategy": "sequential"} if IS_VERSION_5 else {"group_by_length": True}
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("given", OTHER_COURSES, ids=str)
 def test_a_run_goes_on_by_the_arguments_that_its_checkpoint_has(arguments, given):
     """The optimiser's are the checkpoint's, whatever is asked for, and other examples would be held out."""
@@ -364,6 +365,30 @@ def test_a_share_of_the_steps_to_warm_up_is_of_the_course_by_the_name_that_4_57_
     write_record(options_of(), before)
     with pytest.raises(InputError, match=r"--warmup_steps was 0 and is 0\.1\."):
         check_resumed(options_of(), asked)
+
+
+def test_what_either_line_has_where_no_schedule_is_described_is_the_same_course(arguments):
+    before, now = OnDevices(arguments(), 1), OnDevices(arguments(), 1)
+    before.lr_scheduler_kwargs, now.lr_scheduler_kwargs = {}, None
+    for begun, gone_on in ((before, now), (now, before)):
+        write_record(options_of(), begun)
+        check_resumed(options_of(), gone_on)
+    now.lr_scheduler_kwargs = {"num_cycles": 2}
+    with pytest.raises(InputError, match=r"--lr_scheduler_kwargs was \{\} and is \{'num_cycles': 2\}"):
+        check_resumed(options_of(), now)
+
+
+@pytest.mark.parametrize("steps, ratio, shown", [(0, 0.1, "0.1"), (0.1, None, "0.1"), (5, None, "5"), (0, None, "0")])
+def test_steps_and_shares_to_warm_up_are_shown_by_the_name_of_either_line(arguments, steps, ratio, shown):
+    given = OnDevices(arguments(), 1)
+    given.warmup_steps, given.warmup_ratio = steps, ratio
+    assert settings_of(data_of(), options_of(), given)["learning rate"].endswith(f"warm-up {shown}")
+
+
+@pytest.mark.parametrize(("given", "word"), [({}, "random"), ({"group_by_length": True}, "group_by_length")])
+def test_the_order_of_examples_is_told_by_one_word_on_both_lines(given, word):
+    assert order_of(SimpleNamespace(**given)) == word
+    assert order_of(SimpleNamespace(**given, train_sampling_strategy="sequential")) == "sequential"
 
 
 def test_how_long_a_run_is_what_it_reports_and_on_how_many_devices_may_change(arguments):

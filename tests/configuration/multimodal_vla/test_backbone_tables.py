@@ -53,7 +53,7 @@ MODELS = {
     "ASKS_IN_LAYERS_OF_4": (
         "ernie4_5_moe flex_olmo glm4_moe gpt_oss mixtral olmoe phimoe qwen2_moe qwen3_moe qwen3_vl_moe"
     ),
-    "SCALES_INPUTS": "gemma gemma2 recurrent_gemma vaultgemma",
+    "SCALES_INPUTS": "gemma gemma2 vaultgemma",
     "WIDTHS_OF_TOKENS": "opt",
     "FEATURE_MAPS WIDTHS_OF_STAGES": "bit convnext convnextv2 poolformer pvt_v2 regnet resnet segformer",
     "FEATURE_MAPS": "vitdet",

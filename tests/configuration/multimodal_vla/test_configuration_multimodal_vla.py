@@ -2,12 +2,21 @@
 
 import copy
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, CLIPVisionConfig, GemmaConfig, LlamaConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    CLIPVisionConfig,
+    GemmaConfig,
+    LlamaConfig,
+)
 
 from vlahub import MultimodalVLAConfig
+from vlahub.configuration.multimodal_vla import nested_configs
 from vlahub.errors import ConfigError
 
 STATISTICS = {"a": {"action": {"q01": [-1.0] * 7, "q99": [1.0] * 7}, "proprio": {"q01": [0.0] * 5, "q99": [1.0] * 5}}}
@@ -185,14 +194,78 @@ def test_nothing_is_written_of_how_and_where_the_weights_of_a_part_were_once_loa
     assert "quant_method" not in json.dumps(json.loads(written)["vlm_config"] | {"text_config": {}})
 
 
+@pytest.mark.every_case
+@pytest.mark.parametrize("is_4", [True, False])
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_vlm_is_written_with_one_word_about_its_head_whichever_config_is_asked(tied):
+def test_a_vlm_is_written_with_one_word_about_its_head_whichever_config_is_asked(tied, is_4, monkeypatch):
     """4.57 asks the text's config, 5.x the VLM's: a file in which they differ would be two models."""
+    monkeypatch.setattr(nested_configs, "IS_4", is_4)
     vlm = {**PALIGEMMA, "tie_word_embeddings": tied, "text_config": {**TEXT, "tie_word_embeddings": not tied}}
     config = MultimodalVLAConfig(vlm_config=vlm)
     written = config.to_diff_dict()["vlm_config"]
     said = {written["tie_word_embeddings"], written["text_config"]["tie_word_embeddings"]}
-    assert said == {config.tie_word_embeddings}
+    assert said == {config.tie_word_embeddings} == {tied != is_4}
+
+
+OLDER = {  # of a model type: the field that 4.57 reads, how 5.x writes it, and a value
+    "qwen3_moe": ("num_experts", "num_local_experts", 6),
+    "qwen3_vl_moe": ("num_experts", "num_local_experts", 6),
+    "vipllava": ("vision_feature_layers", "vision_feature_layer", [-2, -5]),
+}
+
+
+@pytest.mark.every_case
+@pytest.mark.parametrize("kind", OLDER)
+def test_a_field_is_written_by_the_name_that_the_older_line_reads(kind):
+    older, newer, value = OLDER[kind]
+    given = {older: value}
+    config = AutoConfig.for_model(kind, **({"text_config": given} if kind == "qwen3_vl_moe" else given))
+    part = config.text_config if kind == "qwen3_vl_moe" else config
+    written = nested_configs.whole(config)
+    found = written["text_config"] if kind == "qwen3_vl_moe" else written
+    assert found[older] == value == getattr(part, older, None)
+    again = AutoConfig.for_model(**written)
+    assert getattr(again.text_config if kind == "qwen3_vl_moe" else again, older) == value
+    vars(part).update({newer: value})
+    vars(part).pop(older, None)
+    of_newer = nested_configs.whole(config)
+    assert (of_newer["text_config"] if kind == "qwen3_vl_moe" else of_newer)[older] == value
+
+
+@pytest.mark.every_case
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_vlms_head_is_said_to_be_tied_where_it_is(tied):
+    vlm = {**PALIGEMMA, "tie_word_embeddings": tied, "text_config": {**TEXT, "tie_word_embeddings": not tied}}
+    config = MultimodalVLAConfig(vlm_config=vlm)
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config.vlm_config)
+    weights = model.get_output_embeddings().weight, model.get_input_embeddings().weight
+    assert config.tie_word_embeddings == (weights[0] is weights[1])
+
+
+@pytest.mark.parametrize("is_4", [True, False])
+def test_each_line_asks_another_config_whether_a_vlms_head_is_tied(is_4, monkeypatch):
+    monkeypatch.setattr(nested_configs, "IS_4", is_4)
+    for tied in (True, False):
+        text = SimpleNamespace(tie_word_embeddings=tied)
+        vlm = SimpleNamespace(tie_word_embeddings=not tied, get_text_config=lambda decoder, text=text: decoder and text)
+        assert nested_configs.ties_words(vlm) == (tied if is_4 else not tied)
+        del vlm.tie_word_embeddings
+        assert nested_configs.ties_words(vlm) == tied
+
+
+def test_the_kind_of_a_config_is_its_classs_where_it_answers_for_another():
+    """As a Qwen-VL's of 4.57.1 does."""
+    config = type("Config", (), {"model_type": "qwen2_vl"})()
+    config.model_type = "qwen2_vl_text"
+    assert nested_configs.kind_of(config) == "qwen2_vl"
+
+
+def test_a_t5_is_tied_whatever_its_config_says():
+    sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 2, "vocab_size": 300}
+    text = {"model_type": "t5", **sizes, "decoder_start_token_id": 0, "tie_word_embeddings": False}
+    config = MultimodalVLAConfig(vision_config=VISION, text_config=text, action_head="mlp")
+    assert config.tie_word_embeddings
 
 
 def test_a_field_can_be_changed_while_loading(tmp_path):

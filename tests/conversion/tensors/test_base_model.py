@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 from vlahub.conversion.tensors import base_model
 from vlahub.conversion.tensors.base_model import BaseModel
@@ -49,3 +50,16 @@ def test_a_tensor_that_is_stored_under_the_models_own_name_is_known_by_it_alone(
     found = base(old=("new", True))
     found.store("new", instead_of="old")
     assert found.key("new") == "new" and found.name_of == {"new": "new"} and "old" not in found.name_of
+
+
+def test_modules_go_by_the_names_of_each_release_once_and_never_by_two_in_one_set(monkeypatch):
+    """As on 4.57, whose model has one name and 5.x another."""
+    translation = SimpleNamespace(of=lambda key: Translated(key, True), newer={"newer.weight": "tower.weight"})
+    monkeypatch.setattr(base_model, "translation_of", lambda model: translation)
+    model = nn.ModuleDict({"tower": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
+    keys = ["tower.weight", "tower.bias", "head.weight", "head.bias"]
+    found = BaseModel(model, keys).module_names()
+    both = {"tower": "tower.weight", "head": "head.weight"}
+    assert found == [both, {"newer": "tower.weight", "head": "head.weight"}]
+    translation.newer = {}
+    assert BaseModel(model, keys).module_names() == [both]

@@ -4,18 +4,24 @@ was; checksums, hashes and errors are of all that was written."""
 import errno
 import fcntl
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from vlahub.conversion.tensors import computation, direct_file
+from vlahub.conversion.tensors import computation, direct_file, quantisation
 from vlahub.conversion.tensors.direct_file import DirectFile
 from vlahub.conversion.tensors.plan import Plan, PlannedTensor, SourceTensor
 from vlahub.conversion.tensors.safetensors_stream import SafetensorsWriter
 from vlahub.conversion.tensors.tensor_source import TensorFile
 from vlahub.conversion.tensors.weight_writer import NUM_BUFFERS, write_weights
+from vlahub.errors import ConversionError
 
+OF_TORCHAO = (
+    *("MappingType", "choose_qparams_affine", "quantize_affine"),
+    *("_choose_scale_float8", "_quantize_affine_float8"),
+)
 COUNT = 2 * NUM_BUFFERS + 1  # more tensors than buffers: each buffer is used again
 
 
@@ -88,6 +94,15 @@ def written_by(path, *parts):
         file.write(part)
     file.close()
     return path.read_bytes()
+
+
+@pytest.mark.every_case
+@pytest.mark.parametrize("name", OF_TORCHAO)
+def test_a_torchao_without_what_is_used_of_it_is_named(name, monkeypatch):
+    there = {each: None for each in OF_TORCHAO if each != name}
+    monkeypatch.setattr(quantisation, "import_module", lambda _: SimpleNamespace(**there))
+    with pytest.raises(ConversionError, match=f"this release of torchao has no {name};"):
+        quantisation.torchao_primitives()
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 3 * 4096, 10_000])

@@ -29,14 +29,13 @@ def test_sizes_are_fetched_and_pixels_are_not():
 
 @pytest.fixture
 def tower(monkeypatch):
-    """A tower of 5.x, whose functions say what they were asked."""
+    """A tower of 5.9, whose functions say what they were asked."""
     functions = {
         "get_vision_position_ids": lambda grid, merge: torch.tensor([10 * merge]),
         "get_vision_cu_seqlens": lambda grid: torch.tensor([grid.prod()]),
         "get_vision_window_index": lambda grid, *sizes: (torch.tensor(sizes), torch.tensor([grid.sum()])),
     }
-    monkeypatch.setattr(image_sizes, "vision_utils", SimpleNamespace(**functions), raising=False)
-    monkeypatch.setattr(image_sizes, "IS_4", False)
+    monkeypatch.setattr(image_sizes, "vision_utils", SimpleNamespace(**functions))
     config = SimpleNamespace(_attn_implementation=image_sizes.TAKES_MASKS[0])
     return SimpleNamespace(config=config, spatial_merge_size=2, patch_size=7)
 
@@ -57,5 +56,5 @@ def test_a_tower_that_asks_by_itself_gets_the_grid_alone(tower, monkeypatch):
     tower.config._attn_implementation = "flash_attention_2"
     assert grid_arguments(tower, images, GRID) == images
     tower.config._attn_implementation = image_sizes.TAKES_MASKS[0]
-    monkeypatch.setattr(image_sizes, "IS_4", True)
+    monkeypatch.setattr(image_sizes, "vision_utils", None)  # before 5.9
     assert grid_arguments(tower, images, GRID) == images

@@ -151,6 +151,7 @@ def fused(model, batch, rows=(0, 1), state=None):
 # ---- the VLM's own way
 
 
+@pytest.mark.newest
 @every_vlm
 @pytest.mark.parametrize("training", [True, False])
 def test_the_head_reads_the_states_that_the_vlm_has_of_the_same_input(around, name, training):
@@ -161,6 +162,17 @@ def test_the_head_reads_the_states_that_the_vlm_has_of_the_same_input(around, na
         assert torch.equal(states, text_states)
         plain = model.backbone.vlm.model.eval()(**batch.documented(model.backbone.vlm, [i])).last_hidden_state
         torch.testing.assert_close(states, plain, **CLOSE)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_paligemma_in_training_is_told_where_images_are_though_its_mask_is_given_whole(around, training):
+    """5.0 to 5.8 refuse it otherwise."""
+    model, batch, told = around("paligemma", action_head="flow").train(training), Batch("paligemma"), []
+    model.backbone.core.register_forward_pre_hook(lambda _, args, kwargs: told.append(kwargs), with_kwargs=True)
+    fused(model, batch, [0])
+    assert len(told) == 1 and told[0]["attention_mask"].dim() == 4
+    assert ("token_type_ids" in told[0]) == training
+    assert not training or torch.equal(told[0]["token_type_ids"], (batch.inputs([0])["input_ids"] == IMAGE).long())
 
 
 @pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "qwen3_vl"])
@@ -230,6 +242,7 @@ def test_samples_of_one_batch_may_have_different_numbers_of_pictures(around, nam
     torch.testing.assert_close(model.predict_action(**both), alone, **CLOSE)
 
 
+@pytest.mark.newest
 @every_vlm
 def test_what_is_written_predicts_the_same(around, name, tmp_path):
     model, batch = around(name, action_head="discrete"), Batch(name)

@@ -25,6 +25,7 @@ from transformers import (
 from vlahub import MultimodalVLAForActionPrediction, MultimodalVLAProcessor
 from vlahub.conversion.files.file_kinds import TOKENIZER, travelling
 from vlahub.errors import ConfigError, InputError
+from vlahub.processing.multimodal_vla import grounding_text
 from vlahub.processing.multimodal_vla.grounding_text import GROUNDING_FILE, GroundingText, tokenizer_of_towers
 
 WORDS = ["<pad>", "</s>", "<s>", "<unk>", *["a", "red", "cup", "on", "the", "table", "Red", "blue"]]
@@ -250,3 +251,32 @@ def test_a_processor_without_a_text_tower_refuses_grounding_and_says_what_to_do(
             processor(VIEWS, "a cup", grounding=True, **{name: value})
     with pytest.raises(InputError, match="must be as many"):
         processor([VIEWS], ["a cup", "a red cup"], grounding=True)
+
+
+@pytest.mark.every_case
+@pytest.mark.parametrize("found", [ImportError("sentencepiece"), KeyError("x"), ValueError("x"), "slow", "fast"])
+def test_a_towers_tokenizer_is_its_file_where_its_class_needs_more_or_is_slow(found, monkeypatch, tmp_path):
+    def from_pretrained(source):
+        if isinstance(found, Exception):
+            raise found
+        return SimpleNamespace(is_fast=found == "fast")
+
+    word_tokenizer().save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    settings["tokenizer_class"] = "SiglipTokenizer"
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    monkeypatch.setattr(grounding_text, "AutoTokenizer", SimpleNamespace(from_pretrained=from_pretrained))
+    tokenizer = grounding_text.loaded_tokenizer(tmp_path)
+    if found == "fast":
+        assert isinstance(tokenizer, SimpleNamespace)
+    else:
+        assert tokenizer("a red cup").input_ids == word_tokenizer()("a red cup").input_ids
+
+
+@pytest.mark.parametrize("kind", ["PreTrainedTokenizerFast", "TokenizersBackend"])
+def test_a_tokenizer_that_its_file_says_all_of_is_read_as_it_stands(kind, monkeypatch, tmp_path):
+    word_tokenizer().save_pretrained(tmp_path)
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings | {"tokenizer_class": kind}))
+    monkeypatch.setattr(grounding_text, "AutoTokenizer", None)
+    assert type(grounding_text.loaded_tokenizer(tmp_path)).__name__ in ("PreTrainedTokenizerFast", "TokenizersBackend")
