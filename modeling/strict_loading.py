@@ -29,7 +29,8 @@ from .adapter_loading import (
     in_subfolder,
     own_weight_mapping,
 )
-from .adapter_rollback import parts_stay_on, whole_or_not_at_all
+from .adapter_rollback import missing_part_is_named, whole_or_not_at_all
+from .adapters_in_use import check_usable, others_stay_in_use, switch_adapters, use_adapters
 from .attention_marks import all_parts_or_none
 from .base_weights import check_base, files_of
 from .built_fields import built_fields, check_as_built
@@ -277,15 +278,42 @@ class StrictPreTrainedModel(FastModel):
             raise OSError(f"custom_generate of {place} runs with trust_remote_code=True alone.")
         return super().load_custom_generate(place, trust_remote_code=trust_remote_code, **kwargs)
 
-    def add_adapter(self, *args, **kwargs) -> None:
-        """As in transformers; the parts that other adapters replace whole stay in use with PEFT 0.18, too."""
-        with parts_stay_on(self):
-            super().add_adapter(*args, **kwargs)
+    def add_adapter(self, adapter_config: Any, adapter_name: str | None = None) -> None:
+        """As in transformers, also where adapters were switched off: the new one is in use, with all its parts. A model
+        that PEFT cannot add it to is as before."""
+        with whole_or_not_at_all(self, adapter_name or "default"):
+            super().add_adapter(adapter_config, adapter_name)
+
+    def set_adapter(self, adapter_name: str | list[str]) -> None:
+        """As in transformers; parts that an adapter replaces whole go with it, and adapters that were switched off are
+        in use again.
+
+        Raises:
+            InputError: there is no such adapter, or there are several that do not go together, see `check_usable`.
+        """
+        check_usable(self, adapter_name)
+        use_adapters(self, adapter_name)
+
+    def disable_adapters(self) -> None:
+        """As in transformers, of all that an adapter replaces."""
+        super().disable_adapters()
+        switch_adapters(self, on=False)
+
+    def enable_adapters(self) -> None:
+        """As in transformers, of all that the active adapters replace, which trains again."""
+        super().enable_adapters()
+        switch_adapters(self, on=True)
+
+    def delete_adapter(self, adapter_names: str | list[str]) -> None:
+        """As in transformers; of the adapters that are left one is in use with all its parts."""
+        with others_stay_in_use(self):
+            super().delete_adapter(adapter_names)
 
     def load_adapter(self, peft_model_id: str | None = None, adapter_name: str | None = None, *args, **kwargs) -> Any:
-        """As in transformers. The config gets the statistics and the names of the views of the adapter's run, from the
-        dataset_statistics.json and the view_names.json, else the processor_config.json beside it; and `generate` stops
-        where the run's generation_config.json says. A model that refuses an adapter is as before.
+        """As in transformers; after it the adapter is the one that is in use. The config gets the statistics and the
+        names of the views of the adapter's run, from the dataset_statistics.json and the view_names.json, else the
+        processor_config.json beside it; and `generate` stops where the run's generation_config.json says. A model that
+        refuses an adapter is as before.
 
         Raises:
             ConfigError: the adapter lacks tensors of its config or holds others, on 5.x also of other shapes; the
@@ -300,7 +328,7 @@ class StrictPreTrainedModel(FastModel):
             kwargs["ignore_mismatched_sizes"] = True  # refused below, by name
         place, files = in_subfolder(peft_model_id, kwargs.pop("adapter_kwargs"))
         adapter_name = adapter_name or "default"
-        with whole_or_not_at_all(self, adapter_name):
+        with whole_or_not_at_all(self, adapter_name), missing_part_is_named():
             info = super().load_adapter(place, adapter_name, adapter_kwargs=dict(files), **kwargs)
             if LEAVES_OUT:
                 info = fill_by_peft(self, place, adapter_name, kwargs.get("adapter_state_dict"), hub_arguments(files))

@@ -14,9 +14,51 @@ MUTANTS = [
         ),
         (
             "second-adapter-is-active-in-part",
-            "            activate(model, name)",
-            "            pass",
+            "        use_adapters(model, name, is_frozen=model.peft_config[name].inference_mode)",
+            "        pass",
             "a_second_adapter_is_loaded_beside_the_first",
+        ),
+    ),
+    *planted(
+        "modeling/adapter_rollback.py",
+        "tests/modeling/common/test_adapters_in_use.py",
+        (
+            "an-adapter-that-cannot-be-added-stays-named",
+            "            forget_adapter(model, name)\n",
+            "",
+            "an_adapter_that_cannot_be_added_leaves_the_model_as_it_was",
+        ),
+    ),
+    *planted(
+        "modeling/adapters_in_use.py",
+        "tests/modeling/common/test_adapters_in_use.py",
+        (
+            "adapters-that-were-switched-off-stay-off",
+            "    switch_adapters(model, on=True)  # before",
+            "    pass  # before",
+            "a_model_predicts_with_all_of_one_adapter_or_of_none",
+        ),
+        (
+            "adapters-with-whole-parts-go-together",
+            "    if len(asked) > 1 and whole:",
+            "    if False:",
+            "adapters_that_replace_parts_whole_are_not_used_together",
+        ),
+        (
+            "parts-of-several-adapters-hinder-a-deletion",
+            "    if len(active) > 1:\n        use_adapters(model, active[:1])",
+            "    if False:\n        use_adapters(model, active[:1])",
+            "adapters_of_lora_alone_are_used_together",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/common/test_adapters_in_use.py",
+        (
+            "parts-that-train-whole-stay-off",
+            "        super().enable_adapters()\n        switch_adapters(self, on=True)",
+            "        super().enable_adapters()",
+            "what_trained_before_trains_after_adapters_were_switched_off",
         ),
     ),
     *planted(

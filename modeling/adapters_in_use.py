@@ -1,0 +1,80 @@
+"""Which adapters a model predicts and trains with: one state for all of PEFT's modules. transformers' methods leave the
+parts that an adapter replaces whole in another state than its LoRA layers, or do not reach them."""
+
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import nn
+
+from ..configuration.vla_errors import InputError
+
+OF_WHOLE_PARTS = ("modules_to_save", "trainable_token_indices")  # in the config of an adapter
+
+
+def parts_of_peft(model: nn.Module) -> list[nn.Module]:
+    """Layers with adapters, and what PEFT wraps whole; what is PEFT's has a flag where models have a method."""
+    return [module for module in model.modules() if isinstance(getattr(module, "disable_adapters", None), bool)]
+
+
+def adapters_of(model: nn.Module) -> tuple[list[str], list[str], bool]:
+    """The names of a model's adapters, those that are active, and whether these are switched off."""
+    if not getattr(model, "_hf_peft_config_loaded", False):
+        return [], [], False
+    return list(model.peft_config), list(model.active_adapters()), is_off(model)
+
+
+def is_off(model: nn.Module) -> bool:
+    """Whether all is switched off; PEFT 0.18 does so with single parts that the active adapter has not."""
+    return all(part.disable_adapters for part in parts_of_peft(model))
+
+
+def switch_adapters(model: nn.Module, on: bool) -> None:
+    for part in parts_of_peft(model):
+        part.enable_adapters(on)
+
+
+def use_adapters(model: nn.Module, names: str | Sequence[str], is_frozen: bool = False) -> None:
+    """Predict with these adapters and no others, and train them and no others unless they are frozen."""
+    switch_adapters(model, on=True)  # before the frozen are, as PEFT trains what it switches on
+    # By name: transformers asks whoever loads a checkpoint for all that its files import, and PEFT is for adapters.
+    peft = importlib.import_module("peft.functional")
+    peft.set_adapter(model, names, inference_mode=is_frozen)
+
+
+def check_usable(model: nn.Module, names: str | Sequence[str]) -> None:
+    """Refuse adapters that a model cannot use together.
+
+    Raises:
+        InputError: the model has not one of them; or there are several, and one of them replaces parts whole, of which
+            a model can use but one.
+    """
+    asked, there = [names] if isinstance(names, str) else list(names), adapters_of(model)[0]
+    if not asked or set(asked) - set(there):
+        raise InputError(
+            f"set_adapter({names!r}): the model has {', '.join(there) or 'no adapter'}; name one that it has, or "
+            "load_adapter or add_adapter first."
+        )
+    whole = [name for name in asked if any(getattr(model.peft_config[name], field, None) for field in OF_WHOLE_PARTS)]
+    if len(asked) > 1 and whole:
+        raise InputError(
+            f"adapters {', '.join(asked)} cannot be used together: {', '.join(whole)} trained parts whole "
+            f"({' or '.join(OF_WHOLE_PARTS)}), and a part is of one adapter. Use one of them."
+        )
+
+
+@contextmanager
+def others_stay_in_use(model: nn.Module) -> Iterator[None]:
+    """Around the deletion of adapters: of those that are left the active ones stay so in all modules, else the first
+    is; and they stay switched off."""
+    _, active, were_off = adapters_of(model)
+    if len(active) > 1:
+        use_adapters(model, active[:1])  # PEFT deletes no part that was trained whole beside several
+    try:
+        yield
+    finally:
+        left = adapters_of(model)[0]
+        stay = [name for name in active if name in left]
+        if left and (len(active) > 1 or stay != active):
+            use_adapters(model, stay or sorted(left)[:1])
+            switch_adapters(model, on=not were_off)
