@@ -32,6 +32,15 @@ def is_off(model: nn.Module) -> bool:
 def switch_adapters(model: nn.Module, on: bool) -> None:
     for part in parts_of_peft(model):
         part.enable_adapters(on)
+    freeze_what_was_there(model)
+
+
+def freeze_what_was_there(model: nn.Module) -> None:
+    """Where a part that trained whole is out of use, PEFT 0.18 trains the one that it stands for, which no adapter
+    keeps."""
+    for part in parts_of_peft(model):
+        if isinstance(base := getattr(part, "original_module", None), nn.Module):
+            base.requires_grad_(False)
 
 
 def use_adapters(model: nn.Module, names: str | Sequence[str], is_frozen: bool = False) -> None:
@@ -40,6 +49,7 @@ def use_adapters(model: nn.Module, names: str | Sequence[str], is_frozen: bool =
     # By name: transformers asks whoever loads a checkpoint for all that its files import, and PEFT is for adapters.
     peft = importlib.import_module("peft.functional")
     peft.set_adapter(model, names, inference_mode=is_frozen)
+    freeze_what_was_there(model)
 
 
 def check_usable(model: nn.Module, names: str | Sequence[str]) -> None:
