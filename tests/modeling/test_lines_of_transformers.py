@@ -11,7 +11,8 @@ from transformers import GenerationMixin, PretrainedConfig
 from vlahub import CogVLAForActionPrediction
 from vlahub.errors import ConfigError
 from vlahub.modeling.adapter_loading import adapter_problems, by_their_names
-from vlahub.modeling.adapter_rollback import missing_part_is_named, parts_stay_on
+from vlahub.modeling.adapter_rollback import missing_part_is_named
+from vlahub.modeling.adapters_in_use import switch_adapters
 from vlahub.modeling.alpamayo_r1.prompt_reading import stock_images
 from vlahub.modeling.attention_marks import all_parts_or_none
 from vlahub.modeling.base_weights import files_of
@@ -64,20 +65,22 @@ class Part(nn.Module):
     def __init__(self, off):
         super().__init__()
         self.disable_adapters = off
+        self.original_module = nn.Linear(1, 1)
 
     def enable_adapters(self, on):
+        """As with PEFT 0.18."""
         self.disable_adapters = not on
+        self.original_module.requires_grad_(not on)
 
 
-def test_parts_that_an_adapter_switches_off_are_on_again_and_those_that_were_off_stay_so():
+def test_parts_are_switched_together_and_what_they_stand_for_stays_frozen():
     model = nn.ModuleList([Part(False), Part(True), nn.Linear(1, 1)])
     model.disable_adapters = lambda: None  # as models have it
-    for error in (None, ValueError):
-        with pytest.raises(ValueError) if error else torch.no_grad(), parts_stay_on(model):
-            model[0].disable_adapters = True
-            if error:
-                raise error
-        assert [part.disable_adapters for part in model[:2]] == [False, True]
+    for on in (True, False, True):
+        switch_adapters(model, on)
+        assert [part.disable_adapters for part in model[:2]] == [not on, not on]
+        trained = {name for name, value in model.named_parameters() if value.requires_grad}
+        assert trained == {"2.weight", "2.bias"}
 
 
 def test_files_of_an_adapter_are_asked_for_where_both_lines_look():

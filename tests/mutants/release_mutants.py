@@ -251,13 +251,13 @@ MUTANTS: list[Mutant] = [
         ),
     ),
     *planted(
-        "modeling/adapter_rollback.py",
+        "modeling/adapters_in_use.py",
         LINES,
         (
-            "parts-that-were-off-are-switched-on",
-            "for part in switched_off(model) - before:",
-            "for part in switched_off(model):",
-            "parts_that_an_adapter_switches_off_are_on_again_and_those_that_were_off_stay_so",
+            "what-parts-stand-for-trains-where-they-are-off",
+            "            base.requires_grad_(False)",
+            "            pass",
+            "parts_are_switched_together_and_what_they_stand_for_stays_frozen",
         ),
     ),
     *planted(
