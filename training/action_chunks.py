@@ -14,7 +14,6 @@ from .dataset_columns import check_vectors, check_weights_of, column_names, join
 from .episodes import check_frame_numbers, check_times, run_ends
 from .video_frames import image_columns
 
-PASSED_ON = ("time", "noise", "timesteps")  # what a model's forward takes where the data has it
 FRAME, TIMESTAMP = "frame_index", "timestamp"  # LeRobot's columns
 
 
@@ -83,9 +82,8 @@ class ActionChunks(torch.utils.data.Dataset):
         self.num_action_chunks, self.text, self.unnorm_key = num_action_chunks, text, unnorm_key
         self.state = column_names(state) if state else []
         self.action = column_names(action)
-        self.passed_on = [name for name in PASSED_ON if name in frames.column_names]
         named = [*self.texts.values(), *(column for column in (weight, embodiment) if isinstance(column, str))]
-        once = [*self.images, text, *self.state, *self.passed_on, *named]
+        once = [*self.images, text, *self.state, *named]
         require_columns(frames, [*once, *self.action, episode])
         if not self.images:
             raise InputError(f"none of the columns {frames.column_names} holds images; name them with images=[...].")
@@ -107,7 +105,7 @@ class ActionChunks(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`{"images": [...], "text", "actions": (num_action_chunks, action_dim), "action_is_pad":
-        (num_action_chunks,)}`, and "state", "time", ... if any.
+        (num_action_chunks,)}`, and "state", "answer", ... of the columns that were named.
 
         Raises InputError where the row has no image, one that cannot be read, or no instruction.
         """
@@ -131,8 +129,6 @@ class ActionChunks(torch.utils.data.Dataset):
             example["sample_weight"] = np.float32(np.squeeze(row[self.weight]))
         if self.embodiment is not None:
             example["embodiment_id"] = row[self.embodiment] if isinstance(self.embodiment, str) else self.embodiment
-        for name in self.passed_on:
-            example[name] = as_numbers(row[name], name, index)
         return example
 
     def chunk(self, index: int) -> np.ndarray:
@@ -207,14 +203,3 @@ def as_image(value: Any, column: str, row: int) -> Image.Image | np.ndarray:
     if pixels.min() < 0 or pixels.max() > 255:
         raise InputError(f"column {column!r} has pixels beyond 0..255 in row {row}.")
     return pixels.astype(np.uint8, copy=False)
-
-
-def as_numbers(value: Any, column: str, row: int) -> int | float | np.ndarray:
-    """A number as it is, a nested list as float32. Raises InputError unless all is finite."""
-    try:
-        numbers = np.asarray(value, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"column {column!r} must hold numbers in row {row}: {error}") from error
-    if not np.isfinite(numbers).all():
-        raise InputError(f"column {column!r} is not finite in row {row}: {value!r}.")
-    return numbers if numbers.ndim else value

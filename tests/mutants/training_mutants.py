@@ -358,6 +358,19 @@ MUTANTS = [
         "training/action_chunks.py",
         ACTION_CHUNKS,
         (
+            "texts-are-taken-from-columns-that-nobody-named",
+            'for name, column in (("answer", answer), ("advantage", advantage)) if column}',
+            'for name, column in (("answer", answer), ("advantage", "advantage")) if column in frames.column_names}',
+            "a_column_that_nobody_named_is_no_entry_of_an_example",
+        ),
+        (
+            "weights-are-taken-from-a-column-that-nobody-named",
+            "        check_readable(frames)\n        self.repeat_last",
+            '        check_readable(frames)\n        weight = "time" if "time" in frames.column_names else weight\n'
+            "        self.repeat_last",
+            "a_column_that_nobody_named_is_no_entry_of_an_example",
+        ),
+        (
             "chunks-go-into-the-next-episode",
             'self.ends[np.searchsorted(self.ends, index, side="right")])',
             "len(self))",
