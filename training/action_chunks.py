@@ -10,7 +10,7 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from ..configuration.vla_errors import ImageFileError, InputError
-from .dataset_columns import check_vectors, check_weights_of, column_names, joined, require_columns
+from .dataset_columns import check_texts, check_vectors, check_weights_of, column_names, joined, require_columns
 from .episodes import check_frame_numbers, check_times, run_ends
 from .video_frames import image_columns
 
@@ -26,7 +26,7 @@ class ActionChunks(torch.utils.data.Dataset):
     other without gaps, by their frame numbers and times: an episode in two runs of rows is refused, because the frames
     were shuffled then, or two datasets joined whose episodes have the same numbers.
 
-    Numbers are checked once, when it is made; images are read one row at a time.
+    Numbers, instructions and words for prompts are checked once, when it is made; images are read one row at a time.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ActionChunks(torch.utils.data.Dataset):
                 vector in this order. `None`: no state.
             action: column of the action, or several to be joined, such as `["action.arm", "action.gripper"]`. A column
                 of single numbers is one of vectors of length 1.
-            text, episode: columns of instruction and number of the episode.
+            text, episode: columns of instruction, which every row needs, and number of the episode.
             frame, timestamp: columns of the number and of the time (seconds) of each frame in its episode. By default
                 they are looked at where the frames have them; `None`: not.
             unnorm_key: of the dataset's statistics; every example says it, so that a batch may be of several datasets.
@@ -70,8 +70,8 @@ class ActionChunks(torch.utils.data.Dataset):
             repeat_last: let models learn to repeat the last action of an episode.
 
         Raises:
-            InputError: a column is missing, is not what it is taken for, or holds numbers that are not finite, or the
-                rows of an episode are not in order or have gaps.
+            InputError: a column is missing, is not what it is taken for, or holds numbers that are not finite, a row
+                has no instruction or an empty one, or the rows of an episode are not in order or have gaps.
         """
         if num_action_chunks < 1:
             raise InputError(f"num_action_chunks={num_action_chunks} must be at least 1.")
@@ -89,6 +89,8 @@ class ActionChunks(torch.utils.data.Dataset):
             raise InputError(f"none of the columns {frames.column_names} holds images; name them with images=[...].")
         if len(frames) == 0:
             raise InputError("the frames have no rows.")
+        check_texts(frames, [text])
+        check_texts(frames, [advantage] if advantage else [], optional=True)
         check_vectors(frames, [*self.action, *self.state])
         if weight:
             check_weights_of(frames, weight)
@@ -107,12 +109,10 @@ class ActionChunks(torch.utils.data.Dataset):
         """`{"images": [...], "text", "actions": (num_action_chunks, action_dim), "action_is_pad":
         (num_action_chunks,)}`, and "state", "answer", ... of the columns that were named.
 
-        Raises InputError where the row has no image, one that cannot be read, or no instruction.
+        Raises InputError where the row has no image, or one that cannot be read.
         """
         index = range(len(self))[index]
         row = read_rows(self.rows, index, self.images)
-        if not isinstance(row[self.text], str):
-            raise InputError(f"column {self.text!r} has no text in row {index}: {row[self.text]!r}.")
         example = {
             "images": [as_image(row[name], name, index) for name in self.images],
             "text": row[self.text],

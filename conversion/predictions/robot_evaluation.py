@@ -24,7 +24,6 @@ from .action_plot import plot_actions
 from .checkpoint_loading import load_config, load_model, load_processor
 from .evaluated_data import (
     EvaluatedData,
-    check_texts,
     described,
     evaluated_data,
     json_ready,
@@ -102,7 +101,6 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
     action = arguments.action or [ACTION]
     state = arguments.state or ([STATE] if config.state_size and STATE in data.frames.column_names else None)
     text = arguments.text or TEXT
-    check_texts(data.frames, [text])
     embodiment = chosen_embodiment(arguments, config.num_embodiments)
     columns = data.views, state, action, text
     examples = ActionChunks(data.frames, config.num_action_chunks, *columns, embodiment=embodiment)

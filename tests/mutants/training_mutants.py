@@ -355,8 +355,36 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "training/dataset_columns.py",
+        "tests/training/test_dataset_columns.py",
+        (
+            "instructions-that-are-missing",
+            "if (text is None and not optional) or (",
+            "if (",
+            "an_instruction_is_a_text_that_says_something_in_every_row",
+        ),
+        (
+            "blank-instructions-are-learnt",
+            "text is not None and not text.strip()",
+            'text == ""',
+            "an_instruction_is_a_text_that_says_something_in_every_row",
+        ),
+        (
+            "a-row-without-a-text-is-counted-in-its-batch",
+            "row = first + values.to_pylist().index(text)",
+            "row = values.to_pylist().index(text)",
+            "an_instruction_is_a_text_that_says_something_in_every_row",
+        ),
+    ),
+    *planted(
         "training/action_chunks.py",
         ACTION_CHUNKS,
+        (
+            "texts-of-rows-are-not-looked-at",
+            "        check_texts(frames, [text])\n",
+            "",
+            "texts_that_say_nothing_are_refused_before_an_example_is_read",
+        ),
         (
             "texts-are-taken-from-columns-that-nobody-named",
             'for name, column in (("answer", answer), ("advantage", advantage)) if column}',

@@ -186,8 +186,6 @@ def test_frames_with_a_transform_and_frames_without_rows_are_refused():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"task": ["a"] * 3 + [None] + ["a"] * 12}, "'task' has no text in row 3: None"),
-        ({"task": list(range(16))}, "'task' has no text in row 3: 3"),
         ({"top": [None if row == 3 else Image.new("L", (2, 2)) for row in range(16)]}, "'top' has no image in row 3"),
         ({"top": np.full((16, 2, 2, 3), 256).tolist()}, "'top' has pixels beyond 0..255 in row 3"),
         ({"top": np.full((16, 2, 2, 3), 0.5).tolist()}, "'top' has no image in row 3"),
@@ -198,6 +196,21 @@ def test_a_row_that_does_not_fit_is_refused_when_it_is_read(columns, message):
     chunks = ActionChunks(frames_of(**columns), 2, images=["top"])
     with pytest.raises(InputError, match=message):
         chunks[3]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"task": ["a"] * 3 + [None] + ["a"] * 12}, "'task' has no text in row 3: None"),
+        ({"task": ["a"] * 3 + [" "] + ["a"] * 12}, "'task' has no text in row 3: ' '"),
+        ({"task": [""] * 16}, "'task' has no text in row 0: ''"),
+        ({"task": list(range(16))}, "'task' holds int64 and no texts"),
+        ({"word": [None] * 3 + [""] + ["a"] * 12}, "'word' has no text in row 3: ''"),
+    ],
+)
+def test_texts_that_say_nothing_are_refused_before_an_example_is_read(columns, message):
+    with pytest.raises(InputError, match=message):
+        ActionChunks(frames_of(**columns), 2, advantage="word" if "word" in columns else None)
 
 
 # Order and gaps

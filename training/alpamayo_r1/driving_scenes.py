@@ -20,7 +20,7 @@ from ..action_chunks import (
     require_columns,
     with_decoding,
 )
-from ..dataset_columns import check_vectors, check_weights_of, column_names, joined
+from ..dataset_columns import check_texts, check_vectors, check_weights_of, column_names, joined
 from ..episodes import check_frame_numbers, check_step, run_ends
 from ..video_frames import image_columns
 from .time_step import TIME_STEP
@@ -66,7 +66,7 @@ class DrivingScenes(torch.utils.data.Dataset):
             images: columns of the cameras, as the model is to see them. `None`: all image and video columns.
             num_frames: frames of each camera; the last is the row's own.
             num_history, num_future: poses up to the row's own, and after it.
-            text, reasoning: columns of the request and of the reasoning, if any.
+            text, reasoning: columns of the request and of the reasoning, if any; a row of null has none.
             episode: column with the number of the episode.
             weight: column of what each row weighs in the losses, a number of 0 or more; `None`: all alike.
             advantage: column of a word for the prompt, such as "positive"; a row without one has none.
@@ -92,6 +92,7 @@ class DrivingScenes(torch.utils.data.Dataset):
         require_columns(frames, [*poses, episode, *self.images, *entries])
         if not self.images:
             raise InputError(f"none of the columns {frames.column_names} holds images; name them with images=[...].")
+        check_texts(frames, [name for name in (text, advantage) if name], optional=True)
         if weight:
             check_weights_of(frames, weight)
         ends = run_ends(frames, episode)

@@ -101,6 +101,14 @@ def test_a_column_that_nobody_named_is_no_entry_of_a_scene(name):
     assert set(DrivingScenes(frames, **SMALL)[0]) == set(DrivingScenes(frames_of(table()), **SMALL)[0])
 
 
+@pytest.mark.parametrize("entry", ["text", "advantage"])
+def test_a_request_or_a_word_may_be_null_and_is_not_empty(entry):
+    words = ["go"] * 2 + [None] + ["go"] * 19
+    assert entry not in DrivingScenes(frames_of(table() | {"words": words}), **{entry: "words"}, **SMALL)[0]
+    with pytest.raises(InputError, match="column 'words' has no text in row 21: '  '"):
+        DrivingScenes(frames_of(table() | {"words": [*words[:21], "  "]}), **{entry: "words"}, **SMALL)
+
+
 def test_cameras_come_in_the_order_asked_for_and_frames_may_reach_farther_back_than_poses():
     scenes = DrivingScenes(frames_of(table()), images=["left"], num_frames=4, num_history=3, num_future=4)
     assert len(scenes) == 3  # rows 3, 4 and 17
