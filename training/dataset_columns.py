@@ -15,7 +15,7 @@ BATCH = 10_000  # rows; only numbers and texts are read in batches
 TEXT_KINDS = pa.types.is_string, pa.types.is_large_string, pa.types.is_null
 REMEDIES = {  # of a row without a text: whether the column may have such
     False: "the model is told in words what to do: give every row an instruction, leave the episodes without one out, "
-    "or name another column (text)",
+    "or name another column (text=, --text)",
     True: "give it one, or null where the prompt shall have none",
 }
 
@@ -112,9 +112,14 @@ def check_texts(frames: Dataset, columns: Sequence[str], optional: bool = False)
     """Raises InputError unless each column holds texts, one that says something in every row; optional: or null."""
     for column in columns:
         first = 0
+        if column not in frames.column_names:
+            known = f"the columns are {frames.column_names}"
+            raise InputError(f"there is no column {column!r} of texts; name one (text=, --text): {known}.")
         for values in batches(frames, column):
             if not any(is_kind(values.type) for is_kind in TEXT_KINDS):
-                raise InputError(f"column {column!r} holds {values.type} and no texts; name another one (text).")
+                raise InputError(
+                    f"column {column!r} holds {values.type} and no texts; name another one (text=, --text)."
+                )
             for text in values.unique().to_pylist():
                 if (text is None and not optional) or (text is not None and not text.strip()):
                     row = first + values.to_pylist().index(text)

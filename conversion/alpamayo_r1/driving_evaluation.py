@@ -13,7 +13,7 @@ from ...processing.alpamayo_r1.route_and_question import reads_routes
 from ...training.alpamayo_r1.collator_alpamayo_r1 import AlpamayoR1Collator
 from ...training.alpamayo_r1.driving_scenes import DrivingScenes
 from ...training.alpamayo_r1.trajectory_errors import best_samples, trajectory_errors
-from ...training.dataset_columns import check_texts, require_columns
+from ...training.dataset_columns import check_texts
 from ...training.example_columns import ExampleColumns
 from ...training.open_loop import Samples, batch_seed, noise_for, predicted_in_batches, samples_of
 from ..predictions.checkpoint_loading import load_config, load_model, load_processor
@@ -111,7 +111,6 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
     processor, config = load_processor(folder), load_config(folder)
     data = evaluated_data(arguments, processor.view_names or config.view_names, processes)
     if arguments.text:
-        require_columns(data.frames, [arguments.text])
         check_texts(data.frames, [arguments.text])
     writes = arguments.trajectory_source == "text"
     flow = flow_options(config, vars(arguments))

@@ -15,6 +15,7 @@ from ...modeling.action_normalization import find_statistics
 from ...training.action_chunks import ActionChunks
 from ...training.action_errors import action_errors, executed_actions
 from ...training.collators import RobotCollator, collator_for
+from ...training.dataset_columns import check_texts
 from ...training.dimension_names import dimension_names, dimension_units, frames_per_second
 from ...training.gripper_events import gripper_events
 from ...training.open_loop import Samples, noise_for, predicted_in_batches, samples_of
@@ -101,6 +102,7 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
     action = arguments.action or [ACTION]
     state = arguments.state or ([STATE] if config.state_size and STATE in data.frames.column_names else None)
     text = arguments.text or TEXT
+    check_texts(data.frames, [text])
     embodiment = chosen_embodiment(arguments, config.num_embodiments)
     columns = data.views, state, action, text
     examples = ActionChunks(data.frames, config.num_action_chunks, *columns, embodiment=embodiment)

@@ -43,6 +43,8 @@ def test_one_name_is_one_column():
 def test_an_instruction_is_a_text_that_says_something_in_every_row(values, message):
     frames = Dataset.from_dict({"words": ["a"] * len(values), "task": values})
     check_texts(frames, ["words"])
+    with pytest.raises(InputError, match=r"no column 'text' of texts; name one .*: the columns are"):
+        check_texts(frames, ["words", "text"])
     with pytest.raises(InputError, match=f"column 'task' {message}"):
         check_texts(frames, ["words", "task"])
 
