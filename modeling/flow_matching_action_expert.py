@@ -26,7 +26,7 @@ from .flow_matching import (
 )
 from .flow_sampling import FlowStep, followed_flow
 from .input_checks import one_of
-from .loss_items import Items, learnt_steps
+from .loss_items import Items, given_times, learnt_steps
 from .modules import ModuleReference, floating_dtype
 from .ode_sampling import OdeSampling, chosen_sampling
 from .stack_passes import PrefixCache
@@ -175,9 +175,9 @@ class FlowMatchingActionExpert(nn.Module):
             embodiment_id: (batch,), exactly where there are several embodiments.
 
         Raises:
-            InputError: an argument has the wrong shape, or the state is missing.
+            InputError: an argument has the wrong shape, the state is missing, or totals were counted by other times.
         """
-        noise, time = self.checked_or_drawn(prefix_embs, actions, noise, time)
+        noise, time = self.checked_or_drawn(prefix_embs, actions, noise, time, num_items_in_batch)
         cache = None
         if stop_grad_from_vlm:
             cache, attention_mask = self.kept_prefix(prefix_embs, attention_mask, position_ids)
@@ -194,13 +194,16 @@ class FlowMatchingActionExpert(nn.Module):
         action_is_pad: torch.Tensor | None,
         sample_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """What the steps of a batch weigh in its loss, a scalar; arguments as in `compute_loss`."""
+        """What the steps of a batch weigh in its loss, a scalar; arguments as in `compute_loss`.
+
+        Raises InputError where its times weigh and there are none.
+        """
         learnt = learnt_steps(actions, action_is_pad, sample_weight)
         return step_weights(actions[..., 0], self.time_weight(time), learnt).sum()
 
     def time_weight(self, time: torch.Tensor) -> torch.Tensor | None:
         """(batch,), of the samples."""
-        return 1 - time.float() if self.use_time_weight else None
+        return 1 - given_times(time).float() if self.use_time_weight else None
 
     def sample_time(self, batch_size: int, device: torch.device | str | None = None) -> torch.Tensor:
         """(batch,) float32, as `time_sampling` says."""
@@ -357,8 +360,11 @@ class FlowMatchingActionExpert(nn.Module):
         actions: torch.Tensor,
         noise: torch.Tensor | None,
         time: torch.Tensor | None,
+        items: Items | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Noise like `actions` and time (batch,), float32."""
+        """Noise like `actions` and time (batch,), float32; items: totals, which need the times that they count."""
+        if items is not None and self.use_time_weight:
+            given_times(time)
         self.check_chunk(actions, prefix_embs.shape[0])
         noise = self.checked_or_drawn_noise(actions, noise)
         if time is None:

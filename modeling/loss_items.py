@@ -3,6 +3,7 @@
 A mean of means is not the mean where batches differ: in padding, in weights, in size. Whoever splits what makes one
 step into several batches (accumulation, processes) asks the model for the `loss_items` of each, adds them up, and
 passes the totals to every forward as `num_items_in_batch`; the losses of the parts then add up to that of the whole.
+What is counted may depend on what is drawn: `batch.update(model.drawn(**batch))` comes before both.
 """
 
 import math
@@ -93,6 +94,16 @@ def learnt_steps(
     if action_is_pad.is_floating_point():
         raise InputError(f"action_is_pad is {action_is_pad.dtype}; torch.bool is needed, true behind an episode's end.")
     return (~action_is_pad.to(actions.device).bool()).float()
+
+
+def given_times(time: torch.Tensor | None) -> torch.Tensor:
+    """The times of a batch that is counted by them, (batch,). Raises InputError where it has none."""
+    if time is None:
+        raise InputError(
+            "the batch has no time, by which this loss weighs samples: batch.update(model.drawn(**batch)) draws it, "
+            "once for loss_items and forward(..., num_items_in_batch=...)."
+        )
+    return time
 
 
 def weighted_mean(errors: torch.Tensor, weight: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:

@@ -10,11 +10,10 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from ..configuration.vla_errors import ImageFileError, InputError
-from .dataset_columns import check_vectors, check_weights_of, column_names, joined, require_columns
+from .dataset_columns import check_texts, check_vectors, check_weights_of, column_names, joined, require_columns
 from .episodes import check_frame_numbers, check_times, run_ends
 from .video_frames import image_columns
 
-PASSED_ON = ("time", "noise", "timesteps")  # what a model's forward takes where the data has it
 FRAME, TIMESTAMP = "frame_index", "timestamp"  # LeRobot's columns
 
 
@@ -27,7 +26,7 @@ class ActionChunks(torch.utils.data.Dataset):
     other without gaps, by their frame numbers and times: an episode in two runs of rows is refused, because the frames
     were shuffled then, or two datasets joined whose episodes have the same numbers.
 
-    Numbers are checked once, when it is made; images are read one row at a time.
+    Numbers, instructions and words for prompts are checked once, when it is made; images are read one row at a time.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class ActionChunks(torch.utils.data.Dataset):
                 vector in this order. `None`: no state.
             action: column of the action, or several to be joined, such as `["action.arm", "action.gripper"]`. A column
                 of single numbers is one of vectors of length 1.
-            text, episode: columns of instruction and number of the episode.
+            text, episode: columns of instruction, which every row needs, and number of the episode.
             frame, timestamp: columns of the number and of the time (seconds) of each frame in its episode. By default
                 they are looked at where the frames have them; `None`: not.
             unnorm_key: of the dataset's statistics; every example says it, so that a batch may be of several datasets.
@@ -71,8 +70,8 @@ class ActionChunks(torch.utils.data.Dataset):
             repeat_last: let models learn to repeat the last action of an episode.
 
         Raises:
-            InputError: a column is missing, is not what it is taken for, or holds numbers that are not finite, or the
-                rows of an episode are not in order or have gaps.
+            InputError: a column is missing, is not what it is taken for, or holds numbers that are not finite, a row
+                has no instruction or an empty one, or the rows of an episode are not in order or have gaps.
         """
         if num_action_chunks < 1:
             raise InputError(f"num_action_chunks={num_action_chunks} must be at least 1.")
@@ -83,14 +82,15 @@ class ActionChunks(torch.utils.data.Dataset):
         self.num_action_chunks, self.text, self.unnorm_key = num_action_chunks, text, unnorm_key
         self.state = column_names(state) if state else []
         self.action = column_names(action)
-        self.passed_on = [name for name in PASSED_ON if name in frames.column_names]
         named = [*self.texts.values(), *(column for column in (weight, embodiment) if isinstance(column, str))]
-        once = [*self.images, text, *self.state, *self.passed_on, *named]
+        once = [*self.images, text, *self.state, *named]
         require_columns(frames, [*once, *self.action, episode])
         if not self.images:
             raise InputError(f"none of the columns {frames.column_names} holds images; name them with images=[...].")
         if len(frames) == 0:
             raise InputError("the frames have no rows.")
+        check_texts(frames, [text])
+        check_texts(frames, [advantage] if advantage else [], optional=True)
         check_vectors(frames, [*self.action, *self.state])
         if weight:
             check_weights_of(frames, weight)
@@ -107,14 +107,12 @@ class ActionChunks(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`{"images": [...], "text", "actions": (num_action_chunks, action_dim), "action_is_pad":
-        (num_action_chunks,)}`, and "state", "time", ... if any.
+        (num_action_chunks,)}`, and "state", "answer", ... of the columns that were named.
 
-        Raises InputError where the row has no image, one that cannot be read, or no instruction.
+        Raises InputError where the row has no image, or one that cannot be read.
         """
         index = range(len(self))[index]
         row = read_rows(self.rows, index, self.images)
-        if not isinstance(row[self.text], str):
-            raise InputError(f"column {self.text!r} has no text in row {index}: {row[self.text]!r}.")
         example = {
             "images": [as_image(row[name], name, index) for name in self.images],
             "text": row[self.text],
@@ -131,8 +129,6 @@ class ActionChunks(torch.utils.data.Dataset):
             example["sample_weight"] = np.float32(np.squeeze(row[self.weight]))
         if self.embodiment is not None:
             example["embodiment_id"] = row[self.embodiment] if isinstance(self.embodiment, str) else self.embodiment
-        for name in self.passed_on:
-            example[name] = as_numbers(row[name], name, index)
         return example
 
     def chunk(self, index: int) -> np.ndarray:
@@ -207,14 +203,3 @@ def as_image(value: Any, column: str, row: int) -> Image.Image | np.ndarray:
     if pixels.min() < 0 or pixels.max() > 255:
         raise InputError(f"column {column!r} has pixels beyond 0..255 in row {row}.")
     return pixels.astype(np.uint8, copy=False)
-
-
-def as_numbers(value: Any, column: str, row: int) -> int | float | np.ndarray:
-    """A number as it is, a nested list as float32. Raises InputError unless all is finite."""
-    try:
-        numbers = np.asarray(value, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"column {column!r} must hold numbers in row {row}: {error}") from error
-    if not np.isfinite(numbers).all():
-        raise InputError(f"column {column!r} is not finite in row {row}: {value!r}.")
-    return numbers if numbers.ndim else value

@@ -1,4 +1,4 @@
-"""Columns of a dataset: those that are the views of a model, and those of numbers that are joined to one vector."""
+"""Columns of a dataset: those that are the views of a model, of texts, and of numbers that are joined to one vector."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +11,13 @@ from ..configuration.view_names import short_name
 from ..configuration.vla_errors import InputError
 from .video_frames import image_columns
 
-BATCH = 10_000  # rows; only numbers are read in batches
+BATCH = 10_000  # rows; only numbers and texts are read in batches
+TEXT_KINDS = pa.types.is_string, pa.types.is_large_string, pa.types.is_null
+REMEDIES = {  # of a row without a text: whether the column may have such
+    False: "the model is told in words what to do: give every row an instruction, leave the episodes without one out, "
+    "or name another column (text=, --text)",
+    True: "give it one, or null where the prompt shall have none",
+}
 
 
 def require_columns(frames: Dataset, names: Sequence[str]) -> None:
@@ -100,6 +106,25 @@ def check_weights_of(frames: Dataset, column: str) -> None:
         first, total = first + len(weights), total + weights.sum()
     if not total:
         raise InputError(f"column {column!r} is 0 in every row: nothing would be learnt.")
+
+
+def check_texts(frames: Dataset, columns: Sequence[str], optional: bool = False) -> None:
+    """Raises InputError unless each column holds texts, one that says something in every row; optional: or null."""
+    for column in columns:
+        first = 0
+        if column not in frames.column_names:
+            known = f"the columns are {frames.column_names}"
+            raise InputError(f"there is no column {column!r} of texts; name one (text=, --text): {known}.")
+        for values in batches(frames, column):
+            if not any(is_kind(values.type) for is_kind in TEXT_KINDS):
+                raise InputError(
+                    f"column {column!r} holds {values.type} and no texts; name another one (text=, --text)."
+                )
+            for text in values.unique().to_pylist():
+                if (text is None and not optional) or (text is not None and not text.strip()):
+                    row = first + values.to_pylist().index(text)
+                    raise InputError(f"column {column!r} has no text in row {row}: {text!r}; {REMEDIES[optional]}.")
+            first += len(values)
 
 
 def batches(frames: Dataset, column: str) -> Iterator[pa.ChunkedArray]:

@@ -13,12 +13,12 @@ from ...processing.alpamayo_r1.route_and_question import reads_routes
 from ...training.alpamayo_r1.collator_alpamayo_r1 import AlpamayoR1Collator
 from ...training.alpamayo_r1.driving_scenes import DrivingScenes
 from ...training.alpamayo_r1.trajectory_errors import best_samples, trajectory_errors
+from ...training.dataset_columns import check_texts
 from ...training.example_columns import ExampleColumns
 from ...training.open_loop import Samples, batch_seed, noise_for, predicted_in_batches, samples_of
 from ..predictions.checkpoint_loading import load_config, load_model, load_processor
 from ..predictions.evaluated_data import (
     EvaluatedData,
-    check_texts,
     described,
     evaluated_data,
     json_ready,

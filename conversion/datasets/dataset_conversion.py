@@ -47,7 +47,10 @@ def convert_dataset(arguments: argparse.Namespace, choice: Choice) -> None:
         columns = ", ".join(f"{name} {list(form[1:])}" for name, form in writer.form.items())
         print(f"{len(writer.episodes)} episodes, {writer.frames} frames, {len(writer.tasks)} instructions: {columns}")
         if empty := sum(row["tasks"] == [""] for row in writer.episodes):
-            print(f"note: {empty} episodes have an empty instruction; --instruction or --text give another one")
+            print(
+                f"note: {empty} episodes have an empty instruction, which no training takes; "
+                "--instruction or --text give another one"
+            )
         print(f"wrote {output}")
 
 

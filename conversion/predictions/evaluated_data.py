@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from datasets import Dataset
 
 from ...configuration.view_names import short_name
@@ -90,20 +89,6 @@ def check_places(columns: Sequence[str], view_names: Sequence[str] | None) -> No
                 f"--images: {column} is in place {place}, where the checkpoint was trained with the view "
                 f"{view_names[place]!r}: name the columns in the order of {list(view_names)}."
             )
-
-
-def check_texts(frames: Dataset, columns: Sequence[str]) -> None:
-    """Raises InputError unless each column has a text in every row."""
-    for name in columns:
-        if name not in frames.column_names:
-            known = f"the columns are {frames.column_names}"
-            raise InputError(f"there is no column {name!r} of texts; name one with --text: {known}.")
-        stored = frames.select_columns([name]).with_format("arrow")[:].column(0)
-        if pa.types.is_primitive(stored.type) or pa.types.is_nested(stored.type):
-            raise InputError(f"column {name!r} holds {stored.type} and no texts; name another one with --text.")
-        if stored.null_count:
-            row = stored.is_null().index(True).as_py()
-            raise InputError(f"column {name!r} has no text in row {row}; the model needs one in every row.")
 
 
 def with_advantage(examples: list[dict], word: str | None) -> list[dict]:

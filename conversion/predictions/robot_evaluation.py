@@ -15,6 +15,7 @@ from ...modeling.action_normalization import find_statistics
 from ...training.action_chunks import ActionChunks
 from ...training.action_errors import action_errors, executed_actions
 from ...training.collators import RobotCollator, collator_for
+from ...training.dataset_columns import check_texts
 from ...training.dimension_names import dimension_names, dimension_units, frames_per_second
 from ...training.gripper_events import gripper_events
 from ...training.open_loop import Samples, noise_for, predicted_in_batches, samples_of
@@ -24,7 +25,6 @@ from .action_plot import plot_actions
 from .checkpoint_loading import load_config, load_model, load_processor
 from .evaluated_data import (
     EvaluatedData,
-    check_texts,
     described,
     evaluated_data,
     json_ready,

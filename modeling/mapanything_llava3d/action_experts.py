@@ -81,7 +81,7 @@ def fused_dit_loss(
 ) -> torch.Tensor:
     """As `action_loss`: the mean of the two experts', over one pass of the prefix and the same noisy actions."""
     expert, head, actions, counted = parts.expert, parts.head, targets.actions, targets[3:]
-    noise, time = expert.checked_or_drawn(prefix_embs, actions, targets.noise, targets.time)
+    noise, time = expert.checked_or_drawn(prefix_embs, actions, targets.noise, targets.time, targets.items)
     noisy = interpolate(actions, noise, time)
     suffix = expert.embed_suffix(noisy, time, state, embodiment_id)
     with torch.set_grad_enabled(torch.is_grad_enabled() and not stop_grad):

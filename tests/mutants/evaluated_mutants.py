@@ -659,12 +659,6 @@ MUTANTS = [
             "for name, value in given.items() if value}",
             "settings_are_those_that_were_given_or_have_a_default",
         ),
-        (
-            "instructions-that-are-missing",
-            "        if stored.null_count:",
-            "        if False:",
-            "an_instruction_is_a_text_in_every_row",
-        ),
     ),
     *planted(
         "conversion/predictions/robot_evaluation.py",

@@ -290,6 +290,18 @@ MUTANTS = [
         "modeling/flow_matching_action_expert.py",
         SAMPLED_ACTIONS,
         (
+            "totals-of-other-times-pass-in-a-flow",
+            "        if items is not None and self.use_time_weight:\n            given_times(time)\n",
+            "",
+            "tests/training/test_loss_items.py::test_a_loop_of_ones_own_draws_what_weighs_samples_before_it_counts_them",
+        ),
+        (
+            "items-are-counted-of-no-times",
+            "1 - given_times(time).float()",
+            "1 - time.float()",
+            "tests/training/test_loss_items.py::test_a_loop_of_ones_own_draws_what_weighs_samples_before_it_counts_them",
+        ),
+        (
             "noise-that-is-uniform-in-flow",
             "torch.randn(wanted, dtype=torch.float32, device=like.device)",
             "torch.rand(wanted, dtype=torch.float32, device=like.device)",

@@ -355,8 +355,49 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "training/dataset_columns.py",
+        "tests/training/test_dataset_columns.py",
+        (
+            "instructions-that-are-missing",
+            "if (text is None and not optional) or (",
+            "if (",
+            "an_instruction_is_a_text_that_says_something_in_every_row",
+        ),
+        (
+            "blank-instructions-are-learnt",
+            "text is not None and not text.strip()",
+            'text == ""',
+            "an_instruction_is_a_text_that_says_something_in_every_row",
+        ),
+        (
+            "a-row-without-a-text-is-counted-in-its-batch",
+            "row = first + values.to_pylist().index(text)",
+            "row = values.to_pylist().index(text)",
+            "an_instruction_is_a_text_that_says_something_in_every_row",
+        ),
+    ),
+    *planted(
         "training/action_chunks.py",
         ACTION_CHUNKS,
+        (
+            "texts-of-rows-are-not-looked-at",
+            "        check_texts(frames, [text])\n",
+            "",
+            "texts_that_say_nothing_are_refused_before_an_example_is_read",
+        ),
+        (
+            "texts-are-taken-from-columns-that-nobody-named",
+            'for name, column in (("answer", answer), ("advantage", advantage)) if column}',
+            'for name, column in (("answer", answer), ("advantage", "advantage")) if column in frames.column_names}',
+            "a_column_that_nobody_named_is_no_entry_of_an_example",
+        ),
+        (
+            "weights-are-taken-from-a-column-that-nobody-named",
+            "        check_readable(frames)\n        self.repeat_last",
+            '        check_readable(frames)\n        weight = "time" if "time" in frames.column_names else weight\n'
+            "        self.repeat_last",
+            "a_column_that_nobody_named_is_no_entry_of_an_example",
+        ),
         (
             "chunks-go-into-the-next-episode",
             'self.ends[np.searchsorted(self.ends, index, side="right")])',

@@ -24,7 +24,8 @@ from tiny_dataset import write_dataset
 from tiny_driving_dataset import write_driving_dataset
 from tiny_models import write_model
 
-from vlahub.data import load_frames
+import vlahub
+from vlahub.finetuning import Finetuning, run_finetuning
 from vlahub.modeling.flow_matching import FlowMatchingLoss
 
 OF_LORA = {"--rank": 4, "--alpha": 8}
@@ -45,13 +46,14 @@ def main(folder: Path, jobs: dict, run: Path) -> None:
         times.clear()
         arguments = OPTIONS | (OF_LORA if job["arguments"]["--train"] == "lora" else {})
         arguments["--model"] = model_of(folder / "models" / name, job)
-        arguments["--dataset"] = dataset_of(folder, "drives" if job["family"] == "alpamayo_r1" else "robot", job)
+        arguments["--dataset"] = dataset_of(folder, "drives" if job["family"] == "alpamayo_r1" else "robot")
         arguments["--output_dir"] = run / name
         arguments["--per_device_train_batch_size"] = 4 // int(os.environ.get("WORLD_SIZE", 1))
         arguments |= job["arguments"]
         reduce = Accelerator.reduce
         if job.get("local_items"):
             Accelerator.reduce = lambda self, totals, reduction: totals * self.num_processes
+        finetune.run_finetuning = run_finetuning if job.get("draws") else run_with_draws
         trainer = finetune.main(["--use_cpu", *(str(word) for pair in arguments.items() for word in pair)])
         Accelerator.reduce = reduce
         results[name] = results_of(trainer, times)
@@ -77,6 +79,28 @@ def results_of(trainer, times: list[list[float]]) -> dict:
     return {"figures": figures, "times": everyone, "sharded": sharded}
 
 
+class WithDraws(torch.utils.data.Dataset):
+    """Examples with a time, a timestep and noise for each, that follow from its number."""
+
+    def __init__(self, examples: torch.utils.data.Dataset, noise_shape: tuple[int, int]):
+        self.examples, self.noise_shape = examples, noise_shape
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> dict:
+        random = np.random.RandomState(index)
+        draws = {"time": random.uniform(0.05, 0.95), "timesteps": random.randint(0, 50)}
+        return self.examples[index] | draws | {"noise": random.standard_normal(self.noise_shape)}
+
+
+def run_with_draws(run: Finetuning) -> vlahub.VLATrainer:
+    """`run_finetuning`, of examples that bring theirs."""
+    kind = "drives" if run.model.config.model_type == "alpamayo_r1" else "robot"
+    run.data.examples = WithDraws(run.data.examples, DRAWS[kind])
+    return run_finetuning(run)
+
+
 def watch_times() -> list[list[float]]:
     """A list to which every weighted loss adds the times of its batch."""
     seen = []
@@ -98,20 +122,15 @@ def model_of(folder: Path, job: dict) -> str:
     return str(folder)
 
 
-def dataset_of(folder: Path, kind: str, job: dict) -> Path:
-    """The demonstration's frames, by themselves or with time and noise for each."""
-    plain, drawn = folder / f"{kind}_plain", folder / kind
-    if not plain.exists():
+def dataset_of(folder: Path, kind: str) -> Path:
+    """The demonstration's frames."""
+    found = folder / kind
+    if not found.exists():
         if kind == "robot":
-            write_dataset(plain, episodes=4)
+            write_dataset(found, episodes=4)
         else:
-            write_driving_dataset(plain, episodes=8)
-        frames, random = load_frames(plain), np.random.RandomState(0)
-        noise = random.standard_normal((len(frames), *DRAWS[kind]))
-        frames = frames.add_column("time", random.uniform(0.05, 0.95, len(frames)).tolist())
-        frames = frames.add_column("timesteps", random.randint(0, 50, len(frames)).tolist())
-        frames.add_column("noise", noise.tolist()).save_to_disk(drawn)
-    return plain if job.get("draws") else drawn
+            write_driving_dataset(found, episodes=8)
+    return found
 
 
 def shard_on_cpu() -> None:

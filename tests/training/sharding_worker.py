@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from finetune_worker import dataset_of, write_model
+from finetune_worker import DRAWS, WithDraws, dataset_of, write_model
 from tiny_models import CHUNKS, ROBOT
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -92,8 +92,12 @@ def write(family: str, folder: Path, fields: dict) -> None:
 
 
 def frames_of(family: str, folder: Path):
-    """Those of the demonstration, with times and noise."""
-    return load_frames(dataset_of(folder, "drives" if family == "alpamayo_r1" else "robot", {}))
+    """Those of the demonstration."""
+    return load_frames(dataset_of(folder, kind_of(family)))
+
+
+def kind_of(family: str) -> str:
+    return "drives" if family == "alpamayo_r1" else "robot"
 
 
 class Case:
@@ -171,6 +175,7 @@ def demonstration_batch(family: str, config, folder: Path):
         statistics = dataset_statistics(frames, state=STATE, progress=False)
         apply_statistics(config, processor, "demo", statistics)
     examples = DrivingScenes(frames) if family == "alpamayo_r1" else ActionChunks(frames, CHUNKS, state=STATE)
+    examples = WithDraws(examples, DRAWS[kind_of(family)])
     chosen = [examples[row * (len(examples) // BATCH)] for row in range(BATCH)]
     collator = collator_for(config, processor)
     if family == "alpamayo_r1":

@@ -64,13 +64,13 @@ def test_columns_go_where_they_are_told_to():
     assert example["state"].dtype == np.float32 and example["state"].tolist() == [4, 0.5]
 
 
-def test_time_noise_and_timesteps_go_along():
-    noise = np.random.RandomState(1).randn(16, 2, 3)
-    frames = frames_of(time=np.linspace(0, 1, 16).tolist(), noise=noise.tolist(), timesteps=list(range(16)))
-    example = ActionChunks(frames, 2)[7]
-    assert example["time"] == pytest.approx(7 / 15) and example["timesteps"] == 7
-    assert example["noise"].dtype == np.float32
-    np.testing.assert_allclose(example["noise"], noise[7], rtol=1e-6)
+@pytest.mark.parametrize(
+    "name", ["time", "noise", "timesteps", "sample_weight", "advantage", "embodiment_id", "answer", "unnorm_key"]
+)
+def test_a_column_that_nobody_named_is_no_entry_of_an_example(name):
+    """Not even where a collator reads an entry of its name: `time` may be seconds, or how far an episode is."""
+    example = ActionChunks(frames_of(**{name: np.linspace(0, 1, 16).tolist()}), 2)[7]
+    assert set(example) == {"images", "text", "actions", "action_is_pad"}
 
 
 def test_only_what_is_needed_is_decoded():
@@ -186,21 +186,31 @@ def test_frames_with_a_transform_and_frames_without_rows_are_refused():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"task": ["a"] * 3 + [None] + ["a"] * 12}, "'task' has no text in row 3: None"),
-        ({"task": list(range(16))}, "'task' has no text in row 3: 3"),
         ({"top": [None if row == 3 else Image.new("L", (2, 2)) for row in range(16)]}, "'top' has no image in row 3"),
         ({"top": np.full((16, 2, 2, 3), 256).tolist()}, "'top' has pixels beyond 0..255 in row 3"),
         ({"top": np.full((16, 2, 2, 3), 0.5).tolist()}, "'top' has no image in row 3"),
         ({"top": [[[[1, 2, 3]], []]] * 16}, "'top' has no image in row 3"),
-        ({"time": [float("nan")] * 16}, "'time' is not finite in row 3"),
-        ({"noise": [[[1.0], [1.0, 2.0]]] * 16}, "'noise' must hold numbers in row 3"),
-        ({"timesteps": ["a"] * 16}, "'timesteps' must hold numbers in row 3"),
     ],
 )
 def test_a_row_that_does_not_fit_is_refused_when_it_is_read(columns, message):
     chunks = ActionChunks(frames_of(**columns), 2, images=["top"])
     with pytest.raises(InputError, match=message):
         chunks[3]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"task": ["a"] * 3 + [None] + ["a"] * 12}, "'task' has no text in row 3: None"),
+        ({"task": ["a"] * 3 + [" "] + ["a"] * 12}, "'task' has no text in row 3: ' '"),
+        ({"task": [""] * 16}, "'task' has no text in row 0: ''"),
+        ({"task": list(range(16))}, "'task' holds int64 and no texts"),
+        ({"word": [None] * 3 + [""] + ["a"] * 12}, "'word' has no text in row 3: ''"),
+    ],
+)
+def test_texts_that_say_nothing_are_refused_before_an_example_is_read(columns, message):
+    with pytest.raises(InputError, match=message):
+        ActionChunks(frames_of(**columns), 2, advantage="word" if "word" in columns else None)
 
 
 # Order and gaps

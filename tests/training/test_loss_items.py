@@ -86,6 +86,33 @@ def test_the_losses_of_parts_add_up_to_that_of_the_whole(made, name):
     torch.testing.assert_close(parts[1], whole[1], atol=2e-4, rtol=1e-3)
 
 
+@every_case
+def test_a_loop_of_ones_own_draws_what_weighs_samples_before_it_counts_them(made, name):
+    """The losses of all others are counted without; those that are not refuse, and totals of other times, too."""
+    model = made.model
+    batch = {key: value for key, value in made.batch.items() if key not in ("time", "noise", "timesteps")}
+    if name not in ("deep_fusion", "both", "composed flow"):
+        totals = model.loss_items(**batch)
+        assert model(**batch, num_items_in_batch=totals).loss.isfinite()
+        return
+    drawn = batch | model.drawn(**batch)
+    totals = model.loss_items(**drawn)
+    assert model(**drawn, num_items_in_batch=totals).loss.isfinite() and model(**batch).loss.isfinite()
+    for step in (lambda: model.loss_items(**batch), lambda: model(**batch, num_items_in_batch=totals)):
+        with pytest.raises(InputError, match=r"no time, .* batch\.update\(model\.drawn\(\*\*batch\)\) draws it"):
+            step()
+
+
+@pytest.mark.parametrize("name", ["deep_fusion", "both", "composed flow"])
+def test_a_loss_that_weighs_no_times_is_counted_without(made, name):
+    model = made.model
+    model.config.use_time_weight = False
+    if name == "composed flow":
+        model.head.module.use_time_weight = False
+    batch = {key: value for key, value in made.batch.items() if key != "time"}
+    assert model(**batch, num_items_in_batch=model.loss_items(**batch)).loss.isfinite()
+
+
 @pytest.mark.parametrize("weights", [None, (1.0, 1.0)], ids=["plain", "of samples"])
 def test_a_label_in_the_first_place_does_not_count_for_nothing_predicts_it(weights):
     generator = torch.Generator().manual_seed(3)

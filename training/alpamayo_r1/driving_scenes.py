@@ -14,19 +14,17 @@ from ..action_chunks import (
     FRAME,
     TIMESTAMP,
     as_image,
-    as_numbers,
     check_readable,
     optional_column,
     read_rows,
     require_columns,
     with_decoding,
 )
-from ..dataset_columns import check_vectors, check_weights_of, column_names, joined
+from ..dataset_columns import check_texts, check_vectors, check_weights_of, column_names, joined
 from ..episodes import check_frame_numbers, check_step, run_ends
 from ..video_frames import image_columns
 from .time_step import TIME_STEP
 
-PASSED_ON = ("time", "noise")  # what the model's forward takes where the data has it
 POSE = 7  # x y z qw qx qy qz
 TOLERANCE = 1e-3  # of a quaternion's length
 STEP_TOLERANCE = 0.01  # seconds by which the time between two rows may miss the model's
@@ -37,8 +35,8 @@ class DrivingScenes(torch.utils.data.Dataset):
 
     An example holds `images` (a list for each camera, oldest frame first), `ego_history_xyz` (num_history, 3),
     `ego_history_rot` (num_history, 3, 3), `ego_future_xyz` (num_future, 3) and `ego_future_rot` (num_future, 3, 3), all
-    float32 in metres in the frame of the row's own pose, which ends the history; and `text`, `reasoning`, `time`,
-    `noise` of the row, where the frames have them.
+    float32 in metres in the frame of the row's own pose, which ends the history; and what the row has
+    in the columns that are named.
 
     Poses are checked once, when it is made; images are read for one example at a time.
     """
@@ -68,7 +66,7 @@ class DrivingScenes(torch.utils.data.Dataset):
             images: columns of the cameras, as the model is to see them. `None`: all image and video columns.
             num_frames: frames of each camera; the last is the row's own.
             num_history, num_future: poses up to the row's own, and after it.
-            text, reasoning: columns of the request and of the reasoning, if any.
+            text, reasoning: columns of the request and of the reasoning, if any; a row of null has none.
             episode: column with the number of the episode.
             weight: column of what each row weighs in the losses, a number of 0 or more; `None`: all alike.
             advantage: column of a word for the prompt, such as "positive"; a row without one has none.
@@ -88,13 +86,13 @@ class DrivingScenes(torch.utils.data.Dataset):
         self.images = image_columns(frames) if images is None else list(images)
         given = ("text", text), ("reasoning", reasoning), ("advantage", advantage), ("nav_text", nav_text)
         self.texts = {name: column for name, column in given if column}
-        self.passed_on = [name for name in PASSED_ON if name in frames.column_names]
         self.weight = weight
-        entries = [*self.texts.values(), *self.passed_on, *([weight] if weight else [])]
+        entries = [*self.texts.values(), *([weight] if weight else [])]
         poses = column_names(pose)
         require_columns(frames, [*poses, episode, *self.images, *entries])
         if not self.images:
             raise InputError(f"none of the columns {frames.column_names} holds images; name them with images=[...].")
+        check_texts(frames, [name for name in (text, advantage) if name], optional=True)
         if weight:
             check_weights_of(frames, weight)
         ends = run_ends(frames, episode)
@@ -158,7 +156,7 @@ class DrivingScenes(torch.utils.data.Dataset):
         stored = self.entries[row]
         texts = {name: stored[column] for name, column in self.texts.items() if stored[column] is not None}
         weight = {"sample_weight": np.float32(np.squeeze(stored[self.weight]))} if self.weight else {}
-        return texts | weight | {name: as_numbers(stored[name], name, row) for name in self.passed_on}
+        return texts | weight
 
 
 def read_poses(frames: Dataset, columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

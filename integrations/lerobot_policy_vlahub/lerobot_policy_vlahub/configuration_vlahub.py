@@ -90,6 +90,8 @@ class VlahubConfig(PreTrainedConfig):
                 f"temporal_ensemble_coeff={self.temporal_ensemble_coeff} predicts at each step: n_action_steps="
                 f"{self.n_action_steps} has no effect beside it; leave it out."
             )
+        if self.instruction is not None and not self.instruction.strip():
+            raise ConfigError(f"instruction={self.instruction!r} says nothing; say what to do, as in training.")
         if self.dtype not in (None, *DTYPES):
             raise ConfigError(f"dtype={self.dtype!r} is unknown; choose from {', '.join(DTYPES)}.")
 

@@ -148,6 +148,7 @@ def test_one_camera_may_be_several_views(make_checkpoint, family, tmp_path):
         ({}, {"unnorm_key": "other"}, "other.*drawn"),
         ({}, {"n_obs_steps": 2}, "n_obs_steps=2"),
         ({}, {"n_action_steps": 0}, "n_action_steps=0"),
+        ({}, {"instruction": " "}, "instruction=' ' says nothing"),
         ({}, {"dtype": "float8"}, "dtype='float8' is unknown"),
         ({}, {"temporal_ensemble_coeff": 0.1, "n_action_steps": 2}, "n_action_steps=2 has no effect"),
     ],

@@ -343,6 +343,10 @@ def without_text(frames):
     return frames.map(lambda row, i: {"task": None if i == 11 else row["task"]}, with_indices=True)
 
 
+def with_empty_text(frames):
+    return frames.map(lambda row, i: {"task": "" if i == 11 else row["task"]}, with_indices=True)
+
+
 def without_state(frames):
     return frames.remove_columns([STATE])
 
@@ -354,6 +358,7 @@ def without_state(frames):
         (with_nan, [], "column 'action' is not finite in row 9"),
         (of_other_width, [], "(4, 5); (4, 7) is needed"),
         (without_text, [], "column 'task' has no text in row 11"),
+        (with_empty_text, [], "column 'task' has no text in row 11: ''"),
         (without_state, [], "'state'"),
         (None, ["--episodes", "2", "5"], "no episodes [5]"),
         (None, ["--unnorm-key", "other"], "unnorm_key='other' is unknown; choices: table"),

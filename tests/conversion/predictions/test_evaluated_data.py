@@ -5,13 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from datasets import Dataset
 
 from vlahub.conversion.predictions import robot_evaluation
 from vlahub.conversion.predictions.evaluated_data import (
     SETTINGS,
     EvaluatedData,
-    check_texts,
     described,
     json_ready,
     settings_of,
@@ -54,26 +52,6 @@ def test_a_word_for_the_prompts_is_that_of_every_example():
     assert with_advantage(examples, None) is examples
     assert [each["advantage"] for each in with_advantage(examples, "good")] == ["good", "good"]
     assert "advantage" not in examples[0]
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (["a", ""], None),
-        ([1, 2], "holds int64 and no texts"),
-        ([["a"], ["b"]], "and no texts; name another one"),
-        (["a", None], "has no text in row 1"),
-    ],
-)
-def test_an_instruction_is_a_text_in_every_row(values, message):
-    frames = Dataset.from_dict({"task": values})
-    if message is None:
-        check_texts(frames, ["task"])
-        with pytest.raises(InputError, match="no column 'words' of texts"):
-            check_texts(frames, ["task", "words"])
-        return
-    with pytest.raises(InputError, match=message):
-        check_texts(frames, ["task"])
 
 
 @pytest.mark.parametrize(

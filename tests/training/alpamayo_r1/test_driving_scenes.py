@@ -25,7 +25,6 @@ FEATURES = {
     "front": datasets.Image(),
     "left": datasets.Image(),
     "words": datasets.Value("string"),
-    "time": datasets.Value("float32"),
 }
 SMALL = {"num_frames": 2, "num_history": 3, "num_future": 4}
 PARTS = "xyz", "rot"
@@ -42,7 +41,6 @@ def table(lengths=(9, 5, 8)):
         "front": [Image.new("RGB", (4, 4), (row, 0, 0)) for row in range(count)],
         "left": [Image.new("RGB", (4, 4), (row, 0, 255)) for row in range(count)],
         "words": [f"row {row}" for row in range(count)],
-        "time": [row / 100 for row in range(count)],
     }
 
 
@@ -80,10 +78,10 @@ def test_every_row_with_enough_neighbours_is_an_example():
     rows = [2, 3, 4, 16, 17]  # of 9, 5 and 8 rows: two before and four after in their episode
     assert len(scenes) == len(rows)
     for scene, row in zip((scenes[i] for i in range(len(scenes))), rows, strict=True):
-        assert set(scene) == {"images", "text", "time", *(f"ego_{a}_{b}" for a in ("history", "future") for b in PARTS)}
+        assert set(scene) == {"images", "text", *(f"ego_{a}_{b}" for a in ("history", "future") for b in PARTS)}
         pixels = [[np.asarray(image)[0, 0].tolist() for image in camera] for camera in scene["images"]]
         assert pixels == [[[row - 1, 0, 0], [row, 0, 0]], [[row - 1, 0, 255], [row, 0, 255]]]
-        assert scene["text"] == f"row {row}" and scene["time"] == pytest.approx(row / 100)
+        assert scene["text"] == f"row {row}"
         for name, around in (("history", range(row - 2, row + 1)), ("future", range(row + 1, row + 5))):
             poses = [seen_from(columns["observation.state"][row], columns["observation.state"][i]) for i in around]
             xyz, rot = scene[f"ego_{name}_xyz"], scene[f"ego_{name}_rot"]
@@ -94,6 +92,21 @@ def test_every_row_with_enough_neighbours_is_an_example():
     assert scenes[-1]["text"] == "row 17"
     with pytest.raises(IndexError):
         scenes[5]
+
+
+@pytest.mark.parametrize("name", ["time", "noise", "sample_weight", "advantage", "question", "camera_indices"])
+def test_a_column_that_nobody_named_is_no_entry_of_a_scene(name):
+    """Not even where a collator reads an entry of its name: `time` may be seconds."""
+    frames = frames_of(table()).add_column(name, [row / 100 for row in range(22)])
+    assert set(DrivingScenes(frames, **SMALL)[0]) == set(DrivingScenes(frames_of(table()), **SMALL)[0])
+
+
+@pytest.mark.parametrize("entry", ["text", "advantage"])
+def test_a_request_or_a_word_may_be_null_and_is_not_empty(entry):
+    words = ["go"] * 2 + [None] + ["go"] * 19
+    assert entry not in DrivingScenes(frames_of(table() | {"words": words}), **{entry: "words"}, **SMALL)[0]
+    with pytest.raises(InputError, match="column 'words' has no text in row 21: '  '"):
+        DrivingScenes(frames_of(table() | {"words": [*words[:21], "  "]}), **{entry: "words"}, **SMALL)
 
 
 def test_cameras_come_in_the_order_asked_for_and_frames_may_reach_farther_back_than_poses():
@@ -269,7 +282,7 @@ def test_a_training_takes_as_many_poses_as_its_model_reads_and_predicts():
     processor = SimpleNamespace(answer_start="", num_history_tokens=12, history_values=values)
     collator = AlpamayoR1Collator(paced(0.1), processor)
     columns = ExampleColumns(images=["front"], state=["observation.state"])
-    scenes = collator.examples_from(frames_of(table()).remove_columns(["words", "time"]), columns)
+    scenes = collator.examples_from(frames_of(table()).remove_columns("words"), columns)
     assert len(scenes) == (9 - 3 - 2) + 0 + (8 - 3 - 2)  # three rows before it for four frames
     assert len(scenes[0]["ego_history_xyz"]) == 3 and len(scenes[0]["ego_future_rot"]) == 2
 
