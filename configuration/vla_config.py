@@ -105,6 +105,7 @@ class VLAConfig(KnownFieldsConfig):
     why_not_trained = None  # a sentence, where a model of such a config can predict and would learn something else
     draws_samples = True  # whether several predictions for one observation differ
     stop_grad_from_vlm = False  # whether the loss of actions stops at the expert
+    text_reads_new_parts = True  # whether text that the model writes depends on what a VLA adds to its backbone
     # What actions are made from of the language model: its `logits`, the `states` behind its last layer, the `keys` and
     # values of all its layers, or its `earlier layers`, all but the last one.
     actions_read = "states"

@@ -7,7 +7,7 @@ from tiny_driving_dataset import write_driving_dataset
 from tiny_models import MAKERS, write_model
 from transformers import AutoConfig
 
-from vlahub.conversion.folders.folder_roles import check_trainable
+from vlahub.conversion.model_to_train import check_model
 
 DRIVING = "trajectories"  # what models predict whose datasets are drives
 
@@ -16,11 +16,11 @@ def demonstration(model: str, dataset: str, folder: Path) -> tuple[str, str]:
     """Where model and dataset are; a family's name becomes a tiny model in the folder, and `demo` a drawn dataset.
 
     Raises:
-        InputError: `model` is a folder that cannot be trained, such as a raw OpenVLA run.
+        ConversionError: `model` cannot be trained, such as a raw OpenVLA run, see `check_model`.
     """
     source = str(folder / "tiny_model") if model in MAKERS else model
     if model not in MAKERS:
-        check_trainable(model)
+        check_model(model)
     elif not Path(source).exists():
         write_model(model, Path(source))
     if dataset == "demo":

@@ -55,8 +55,18 @@ def check_full_precision_weights(model: Any) -> None:
         InputError: the message says what to train instead.
     """
     if is_quantised(model):
-        raise InputError(
-            f"the weights of this {type(model).__name__} are stored in lower precision (weight_quantization), which is "
-            "for predictions: train the checkpoint that it was made from, and convert the result with "
-            "--quantize again."
-        )
+        raise InputError(in_lower_precision(type(model).__name__))
+
+
+def check_full_precision_config(config: Any) -> None:
+    """The same of the config of such a checkpoint, whose model need not be there."""
+    if config.weight_quantization is not None:
+        raise InputError(in_lower_precision(config.model_type))
+
+
+def in_lower_precision(name: str) -> str:
+    """Why a model does not train, and what does."""
+    return (
+        f"the weights of this {name} are stored in lower precision (weight_quantization), which is for predictions: "
+        "train the checkpoint that it was made from, and convert the result with --quantize again."
+    )

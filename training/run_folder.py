@@ -1,13 +1,17 @@
 """A folder that a fine-tune writes into: nothing of an earlier one is lost, or taken for the new one's."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from ..configuration.checkpoint_card import CARD_NAME, is_unedited
+from ..configuration.protected_places import why_no_output
 from ..configuration.vla_errors import InputError
 
+RECORD = "vlahub_train.json"  # what `vlahub train` leaves from the first step on, see `run_record.py`
+LOGS = (".log", ".out", ".err")  # what a shell or a queue writes beside a run, and no run itself
 RESULTS = ("adapter_model.*", "model.safetensors", "model-*.safetensors", "*.index.json", "pytorch_model*.bin")
 # What a run of one kind leaves beside its weights and one of another kind does not replace: beside a whole model's
 # weights, `adapter_config.json` has them looked for in the base.
@@ -15,23 +19,31 @@ OF_ONE_KIND = (
     *("adapter_config.json", "config.json", "generation_config.json", "chat_template.jinja"),
     *("view_names.json", "base_weights.json"),
 )
+SHOWN = 4
 
 
 def check_run_folder(folder: str | Path, resume: bool, overwrite: bool, sources: Sequence[str | Path] = ()) -> None:
-    """Refuse a folder that holds a run, unless it is to be gone on with or to be replaced.
+    """Refuse a folder that holds a run, unless it is to be gone on with or to be replaced, or other files.
+
+    A folder that is new or empty, or that holds logs and other folders alone, is free.
 
     Args:
         sources: what the new run reads, such as model and data set; it may be no part of what it replaces.
 
     Raises:
         InputError: there are weights or checkpoints, and neither `resume` nor `overwrite` says what is to become of
-            them, or both do; or a source would be removed.
+            them, or both do; a source would be removed; there are files of something else than a run; or it is no
+            folder, may not be written, or is a home, the current folder or above one of them.
     """
     folder = Path(folder)
     if resume and overwrite:
         raise InputError("--resume goes on with a run and --overwrite_output_dir removes it; choose one of them.")
+    check_place(folder)
     found = results_in(folder)
-    if resume or not found:
+    if resume:
+        return
+    if not found:
+        check_nothing_is_lost(folder, sources)
         return
     if not overwrite:
         raise InputError(
@@ -45,6 +57,32 @@ def check_run_folder(folder: str | Path, resume: bool, overwrite: bool, sources:
             raise InputError(
                 f"--overwrite_output_dir would remove {source}, which this run reads; choose another --output_dir."
             )
+
+
+def check_place(folder: Path) -> None:
+    """Raises InputError for a place where there is no folder of a run, whatever it holds."""
+    if words := why_no_output(folder, folder.resolve()):
+        raise InputError(words)
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise InputError(f"{there} is no folder; choose another --output_dir than {folder}.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"there is no permission to write in {there}; choose another --output_dir than {folder}.")
+
+
+def check_nothing_is_lost(folder: Path, sources: Sequence[str | Path]) -> None:
+    """Raises InputError for a folder without weights whose files a run would replace, or mistake for its own."""
+    if any(Path(source).resolve() == folder.resolve() for source in sources):
+        raise InputError(f"{folder} is what this run reads; choose another --output_dir.")
+    if not folder.is_dir() or (folder / RECORD).is_file():  # one that ended before its first checkpoint
+        return
+    files = sorted(path.name for path in folder.iterdir() if not path.is_dir())
+    if foreign := [name for name in files if not name.startswith(".") and not name.endswith(LOGS)]:
+        more = f" and {len(foreign) - SHOWN} more" if len(foreign) > SHOWN else ""
+        raise InputError(
+            f"{folder} holds {', '.join(foreign[:SHOWN])}{more} and no run, whose files might replace these; choose "
+            "another --output_dir, such as a new folder in it."
+        )
 
 
 def clear_run_folder(folder: str | Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.vla_errors import InputError
 from ..modeling.model_parts import stack_of
@@ -31,16 +31,24 @@ def set_stop_gradient(model: PreTrainedModel, stop: bool, vlm_trains: bool, lear
         learns_text: there is a loss of text.
 
     Raises:
+        InputError: see `check_stop_gradient`.
+    """
+    check_stop_gradient(model.config, stop, vlm_trains, learns_text)
+    model.config.stop_grad_from_vlm = stop
+
+
+def check_stop_gradient(config: PretrainedConfig, stop: bool, vlm_trains: bool, learns_text: bool) -> None:
+    """Refuse a value of `stop_grad_from_vlm`; the arguments are those of `set_stop_gradient`.
+
+    Raises:
         InputError: the family has no such setting, or the VLM would learn from nothing.
     """
-    config = model.config
     if "stop_grad_from_vlm" not in vars(config):
         raise InputError(f"stop_grad_from_vlm={stop}: a {config.model_type} has no such setting; leave it out.")
     if stop and vlm_trains and not learns_text:
         raise InputError(
             "stop_grad_from_vlm=True leaves nothing that the VLM could learn from: also learn text, or train stage A."
         )
-    config.stop_grad_from_vlm = stop
 
 
 def unreached_by_actions(model: PreTrainedModel) -> set[str]:

@@ -145,6 +145,7 @@ class AlpamayoR1Config(VLAConfig):
     draws_noise = True
     follows_flow = True
     actions_read = "keys"
+    text_reads_new_parts = False
     action_dim = ACTION_DIM
     attribute_map = words_on_disk() | {"n_waypoints": "num_action_chunks"}
     further_fields = PUBLISHED_FIELDS.union(PUBLISHED_RUN)

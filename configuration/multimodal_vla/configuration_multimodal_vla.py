@@ -283,6 +283,12 @@ class MultimodalVLAConfig(VLAConfig):
         return self.vlm_config is not None or not is_text_encoder(self.text_config)
 
     @property
+    def text_reads_new_parts(self) -> bool:
+        """See `VLAConfig`: text sees images by a projector, which may be a VLM's own, but not with `late`."""
+        reads_by_own = self.vlm_config is not None and self.projector_type is None and self.fusion != "film"
+        return self.fusion != "late" and not reads_by_own
+
+    @property
     def num_queries(self) -> int:
         """Learned tokens whose states the head reads; a flow head reads all states instead, or one query a step."""
         return HEAD_FACTS[self.action_head].num_queries(self)

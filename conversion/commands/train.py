@@ -44,6 +44,8 @@ def run_train(arguments: argparse.Namespace) -> None:
     check_dataset_name(arguments.dataset)
     with ending_at_interrupt():
         import_all()
+        from ..model_to_train import check_model
+
     with quietly() if arguments.quiet else nullcontext():
         check_model(arguments.model)
         train(arguments)
@@ -52,16 +54,6 @@ def run_train(arguments: argparse.Namespace) -> None:
 def import_all() -> None:
     """What training needs, which takes seconds."""
     from ...training.finetuning import finetune, overview  # noqa: F401
-
-
-def check_model(model: str) -> None:
-    """What can be said of a checkpoint before any of it is loaded; raises as `run_train`."""
-    from ..folders.folder_roles import check_ready, check_trainable
-    from ..source_folder import source_folder
-
-    check_trainable(model)
-    if not Path(model).is_dir():
-        check_ready(source_folder(model, weights=False))
 
 
 def train(arguments: argparse.Namespace) -> None:

@@ -2,12 +2,11 @@
 
 import json
 import os
-import pwd
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
+from ...configuration.protected_places import why_no_output
 from ...configuration.vla_errors import ConversionError
 from .file_kinds import CODE, PICKLED, REPORT_NAME, WEIGHTS, kind_of
 
@@ -62,47 +61,10 @@ def leftovers(output: Path) -> list[Path]:
 
 def check_place(output: Path, folder: Path) -> None:
     """Places that are never written or replaced, whatever they hold."""
-    if str(output).startswith("~"):
-        raise ConversionError(
-            f"the output {str(output)!r} would be a folder named {output.parts[0]!r}: the shell did not replace ~ by "
-            "the home directory; write the path out."
-        )
-    if folder == folder.parent:
-        raise ConversionError(f"{output} is the root of a file system; name a folder of its own for the output.")
-    for place, name in protected_places():
-        if is_same_or_above(folder, place):
-            raise ConversionError(
-                f"the output {str(output)!r} is {name} or a folder above it, which is never replaced; name a folder of "
-                "its own (an empty name means the current directory)."
-            )
+    if words := why_no_output(output, folder):
+        raise ConversionError(words)
     if os.path.ismount(folder) or str(folder) in mount_points():
         raise ConversionError(f"{output} is a mount point and cannot be replaced as a whole; name a folder inside it.")
-
-
-def protected_places() -> Iterator[tuple[Path, str]]:
-    with suppress(FileNotFoundError):  # it was deleted
-        yield Path.cwd(), "the current directory"
-    homes = {os.environ.get("HOME"), pwd.getpwuid(os.getuid()).pw_dir if known_user() else None}
-    for home in sorted(filter(None, homes)):
-        yield Path(home).resolve(), "a home directory"
-
-
-def known_user() -> bool:
-    try:
-        pwd.getpwuid(os.getuid())
-    except KeyError:  # a container may run as a user without a name
-        return False
-    return True
-
-
-def is_same_or_above(folder: Path, place: Path) -> bool:
-    """By name, and by what the system says is one folder (it may be mounted under two names)."""
-    if folder == place or folder in place.parents:
-        return True
-    if not folder.exists():
-        return False
-    status = folder.stat()
-    return any(os.path.samestat(status, path.stat()) for path in (place, *place.parents) if path.exists())
 
 
 def mount_points() -> set[str]:

@@ -83,11 +83,23 @@ def naming(folder: Path) -> Iterator[None]:
 
 
 def check_folder(folder: Path) -> None:
-    """What transformers would read without end, or take down the process with.
+    """What transformers would read or build without end, or take down the process with.
 
     Raises:
-        ConversionError: a file is no regular file or no JSON, weights are missing or cut off, sizes do not fit them, or
-            an adapter's config leads to another model.
+        ConversionError: see `check_settings`; or weights are missing or cut off, or sizes do not fit them.
+    """
+    check_settings(folder)
+    if open_checkpoint(folder, folder.name) is None:
+        raise ConversionError(f"{folder} holds no weights (model.safetensors): is a download or copy incomplete?")
+    check_layers_of(folder, read_json([folder], "config.json", required=True))
+
+
+def check_settings(folder: Path) -> None:
+    """The same of all files but weights.
+
+    Raises:
+        ConversionError: a file is no regular file or no JSON, a token id is none, or an adapter's config leads to
+            another model.
     """
     check_no_adapter(folder)
     for path in folder.iterdir():
@@ -96,6 +108,3 @@ def check_folder(folder: Path) -> None:
         if path.name in SETTINGS:
             load_json(path)
     check_tokenizer_files(folder)
-    if open_checkpoint(folder, folder.name) is None:
-        raise ConversionError(f"{folder} holds no weights (model.safetensors): is a download or copy incomplete?")
-    check_layers_of(folder, read_json([folder], "config.json", required=True))

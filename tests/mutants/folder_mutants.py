@@ -66,6 +66,38 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "configuration/protected_places.py",
+        "tests/conversion/files/test_output_guard.py",
+        (
+            "homes-may-be-replaced",
+            '        yield Path(home).resolve(), "a home directory"',
+            "        return",
+            "a_home_is_never_an_output",
+        ),
+    ),
+    *planted(
+        "training/run_folder.py",
+        "tests/training/test_run_folder.py",
+        (
+            "a-run-over-files-of-others",
+            "        check_nothing_is_lost(folder, sources)\n",
+            "",
+            "a_folder_with_files_of_something_else_is_no_folder_of_a_run",
+        ),
+        (
+            "a-run-at-home",
+            "    check_place(folder)\n",
+            "",
+            "a_place_that_is_never_an_output_is_no_folder_of_a_run",
+        ),
+        (
+            "a-run-that-was-begun-is-foreign",
+            " or (folder / RECORD).is_file():",
+            ":",
+            "a_folder_in_which_a_run_replaces_nothing_is_free",
+        ),
+    ),
+    *planted(
         "conversion/files/output_guard.py",
         "tests/conversion/files/test_output_guard.py",
         (
@@ -79,12 +111,6 @@ MUTANTS = [
             "        for path in (source, *links_of(source)):",
             "        for path in (source,):",
             "a_link_in_a_source_that_leads_into_the_output_is_found",
-        ),
-        (
-            "homes-may-be-replaced",
-            '        yield Path(home).resolve(), "a home directory"',
-            "        return",
-            "a_home_is_never_an_output",
         ),
         (
             "mount-points-may-be-replaced",

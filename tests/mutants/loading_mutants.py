@@ -4,6 +4,23 @@ from .planted import planted
 
 MUTANTS = [
     *planted(
+        "conversion/model_to_train.py",
+        "tests/conversion/test_model_to_train.py",
+        (
+            "a-folder-is-trained-unseen",
+            "        check_folder(Path(model))\n",
+            "",
+            "what_would_be_read_or_built_without_end_is_refused",
+            "the_command_and_the_script_look_before_anything_is_loaded",
+        ),
+        (
+            "a-repository-is-trained-unseen",
+            "    check_settings(settings)\n",
+            "",
+            "of_a_repository_the_settings_are_looked_at",
+        ),
+    ),
+    *planted(
         "modeling/adapter_rollback.py",
         "tests/modeling/test_adapters_through_model.py",
         (

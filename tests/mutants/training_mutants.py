@@ -29,6 +29,48 @@ QUANTIZATION = "tests/training/test_quantization.py"
 
 MUTANTS = [
     *planted(
+        "training/finetuning/settled_options.py",
+        "tests/training/test_settled_options.py",
+        (
+            "text-that-nothing-learns-from",
+            ' and options.train == "A" and not config.text_reads_new_parts:',
+            " and False:",
+            "text_beside_stage_a_is_refused_where_it_reaches_nothing_that_trains",
+        ),
+        (
+            "a-backbones-depth-is-not-asked",
+            'getattr(config, "vlm_config", None) or config',
+            "config",
+            "more_top_layers_than_there_are_are_refused_by_the_config",
+        ),
+        (
+            "a-gradient-that-stops-is-seen-late",
+            "    if options.stop_grad_from_vlm is not None:",
+            "    if False:",
+            "what_a_config_settles_is_refused_by_it",
+        ),
+    ),
+    *planted(
+        "configuration/multimodal_vla/configuration_multimodal_vla.py",
+        "tests/training/test_settled_options.py",
+        (
+            "text-of-late-fusion-sees-images",
+            'return self.fusion != "late" and not reads_by_own',
+            "return not reads_by_own",
+            "text_beside_stage_a_is_refused_where_it_reaches_nothing_that_trains",
+        ),
+    ),
+    *planted(
+        "training/finetuning/finetune.py",
+        FINETUNE,
+        (
+            "settled-options-are-not-looked-at",
+            "    check_settled(options, config)\n",
+            "",
+            "an_unread_option_is_refused_before_the_model_is_loaded",
+        ),
+    ),
+    *planted(
         "training/collator_robot.py",
         COLLATORS,
         (

@@ -199,6 +199,8 @@ def test_an_unread_option_is_refused_before_the_model_is_loaded(finetune, family
     monkeypatch.setattr("vlahub.training.finetuning.finetune.load_model", None)
     with pytest.raises(InputError, match=r"--text_weight 0\.5: no text is learnt"):
         finetune([*sources, "--text_weight", "0.5"])
+    with pytest.raises(InputError, match="backbone_unfreeze_layers=99 must be between 1 and"):
+        finetune([*sources, "--train", "B", "--top_layers", "99"])
 
 
 def test_a_model_that_would_learn_something_else_is_refused_before_it_is_loaded(finetune, table, tmp_path, monkeypatch):

@@ -545,7 +545,6 @@ def test_every_result_of_a_run_is_seen_and_goes_when_it_is_replaced(tmp_path, na
     check_run_folder(tmp_path, resume=False, overwrite=True)
     clear_run_folder(tmp_path)
     assert list(tmp_path.iterdir()) == [kept]
-    check_run_folder(tmp_path, resume=False, overwrite=False)
 
 
 LATE = """

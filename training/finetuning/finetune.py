@@ -25,6 +25,7 @@ from .run_card import figures_of, write_run_card
 from .run_data import apply_data, collator_of, read_frames, settle_data
 from .run_model import check_is_ours, first_pass, load_model, with_what_trains
 from .run_record import check_resumed, write_record
+from .settled_options import check_settled
 
 
 def prepare_finetuning(options: FinetuneOptions, arguments: FinetuneArguments, quiet: bool = False) -> Finetuning:
@@ -34,7 +35,7 @@ def prepare_finetuning(options: FinetuneOptions, arguments: FinetuneArguments, q
 
     Raises:
         CheckpointError: `options.model` is no checkpoint of a family known here.
-        InputError, ConfigError: see `check_finetune`, `settle_data`, `with_what_trains`.
+        InputError, ConfigError: see `check_finetune`, `check_settled`, `settle_data`, `with_what_trains`.
     """
     check_finetune(options, arguments)
     if options.resume:
@@ -43,6 +44,7 @@ def prepare_finetuning(options: FinetuneOptions, arguments: FinetuneArguments, q
     config = AutoConfig.from_pretrained(options.model)
     check_own_classes(config)
     check_learnable(config)
+    check_settled(options, config)
     processor = AutoProcessor.from_pretrained(options.model)
     frames, held_out = read_frames(options, arguments)
     quiet_here = quiet or arguments.process_index > 0

@@ -9,13 +9,12 @@ from transformers import TrainingArguments
 
 from ...configuration.checkpoint_json import read_mapping
 from ...configuration.vla_errors import InputError
-from ..run_folder import results_in
+from ..run_folder import RECORD, results_in
 from ..trainer import last_checkpoint
 from ..whole_file import write_whole
 from .arguments import order_of
 from .options import FinetuneOptions
 
-RECORD = "vlahub_train.json"
 MAY_CHANGE = {"resume"}
 # Of TrainingArguments: what a checkpoint has its own of, or what other steps would follow from. How long a run trains,
 # what it logs, saves and evaluates, and on how many devices, may change.

@@ -1,0 +1,69 @@
+"""The folder of a run: nothing that lies there already is lost, be it of a run or of somebody else."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vlahub.errors import InputError
+from vlahub.training.finetuning.arguments import check_finetune, make_arguments
+from vlahub.training.finetuning.options import FinetuneOptions
+from vlahub.training.finetuning.run_record import check_resumed
+from vlahub.training.run_folder import RECORD, check_run_folder
+
+
+def told(folder, overwrite):
+    """Options and arguments of a fine-tune that writes there."""
+    given = make_arguments(output_dir=str(folder), use_cpu=True, overwrite_output_dir=overwrite)
+    return FinetuneOptions(model="base", dataset="data"), given
+
+
+FOREIGN = ["config.json", "README.md", "notes.txt", "train.py", "dataset_statistics.json"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_folder_with_files_of_something_else_is_no_folder_of_a_run(tmp_path, name, overwrite):
+    folder, (options, given) = tmp_path / "run", told(tmp_path / "run", overwrite)
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    named = pytest.raises(InputError, match=f"holds {name} and no run.*another --output_dir")
+    with named:
+        check_run_folder(folder, resume=False, overwrite=overwrite)
+    with named:
+        check_finetune(options, given)
+    with pytest.raises(InputError, match="holds no run to go on with"):
+        check_resumed(options, given)
+
+
+def test_a_folder_in_which_a_run_replaces_nothing_is_free(tmp_path):
+    check_run_folder(tmp_path / "new", resume=False, overwrite=False)
+    check_run_folder(tmp_path, resume=False, overwrite=False)
+    (tmp_path / "tiny_model").mkdir()
+    for name in (".gitkeep", "train.log", "slurm-1.out", "tiny_model/config.json"):
+        (tmp_path / name).write_text("")
+    check_run_folder(tmp_path, resume=False, overwrite=False)
+    for name in (RECORD, "dataset_statistics.json"):  # of a run that ended before its first checkpoint
+        (tmp_path / name).write_text("{}")
+    check_run_folder(tmp_path, resume=False, overwrite=False)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_place_that_is_never_an_output_is_no_folder_of_a_run(tmp_path, monkeypatch, resume):
+    home, here, file = tmp_path / "home", tmp_path / "here", tmp_path / "file"
+    home.mkdir(), here.mkdir(), file.touch()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    places = {home: "home directory", ".": "current directory", "~/run": "write the path out", "/": "root"}
+    for place, words in (places | {file: "is no folder", file / "run": "file is no folder"}).items():
+        with pytest.raises(InputError, match=words):
+            check_run_folder(place, resume, overwrite=False)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != home)
+    with pytest.raises(InputError, match=r"no permission to write in .*home"):
+        check_run_folder(home / "run", resume, overwrite=False)
+
+
+def test_a_run_is_not_written_into_what_it_reads(tmp_path):
+    (tmp_path / "meta").mkdir()  # as of a dataset, of folders alone
+    with pytest.raises(InputError, match="is what this run reads"):
+        check_run_folder(tmp_path, resume=False, overwrite=False, sources=["you/model", tmp_path])
