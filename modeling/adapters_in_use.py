@@ -36,6 +36,7 @@ def switch_adapters(model: nn.Module, on: bool) -> None:
 
 def use_adapters(model: nn.Module, names: str | Sequence[str], is_frozen: bool = False) -> None:
     """Predict with these adapters and no others, and train them and no others unless they are frozen."""
+    switch_adapters(model, on=False)  # all are frozen by that, also copies of parts that are in use no more
     switch_adapters(model, on=True)  # before the frozen are, as PEFT trains what it switches on
     # By name: transformers asks whoever loads a checkpoint for all that its files import, and PEFT is for adapters.
     peft = importlib.import_module("peft.functional")

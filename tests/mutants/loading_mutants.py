@@ -39,6 +39,12 @@ MUTANTS = [
             "a_model_predicts_with_all_of_one_adapter_or_of_none",
         ),
         (
+            "copies-of-parts-that-are-in-use-no-more-train",
+            "    switch_adapters(model, on=False)  # all",
+            "    pass  # all",
+            "an_adapter_behind_another_trains_with_all_its_parts",
+        ),
+        (
             "adapters-with-whole-parts-go-together",
             "    if len(asked) > 1 and whole:",
             "    if False:",

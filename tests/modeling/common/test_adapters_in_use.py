@@ -141,12 +141,11 @@ def test_an_adapter_behind_another_trains_with_all_its_parts(runs, steps):
     first = runs.fresh()
     runs.load(first, "b", is_trainable=True)
     assert trained_by(model) == trained_by(first) and learning(model, runs) == learning(first, runs)
-    added, config = runs.with_a(), vlahub.lora_config(runs.fresh(), 4, 12)
+    added, alone = runs.with_a(is_trainable=True), runs.fresh()
     for step in steps:
         do(added, step, runs)
-    added.add_adapter(copy.deepcopy(config), "b")
-    alone = runs.fresh()
-    alone.add_adapter(copy.deepcopy(config), "b")
+    for each in (added, alone):
+        each.add_adapter(vlahub.lora_config(each, 4, 12), "b")
     assert trained_by(added) == trained_by(alone) == trained_by(first)
     assert not trained_by(runs.with_a())
     model = runs.with_a()
