@@ -26,9 +26,10 @@ def whole_or_not_at_all(model: nn.Module, name: str) -> Iterator[None]:
     except BaseException:
         if name not in before:
             if before:
-                use_adapters(model, active)  # first: PEFT takes none out of parts whose active adapter is another
+                use_adapters(model, active[:1])  # PEFT takes none out of parts beside several, or if they differ
             forget_adapter(model, name)
             if before:
+                use_adapters(model, active)
                 switch_adapters(model, on=not were_off)
             else:
                 model._hf_peft_config_loaded = False

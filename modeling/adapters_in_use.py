@@ -21,35 +21,26 @@ def adapters_of(model: nn.Module) -> tuple[list[str], list[str], bool]:
     """The names of a model's adapters, those that are active, and whether these are switched off."""
     if not getattr(model, "_hf_peft_config_loaded", False):
         return [], [], False
-    return list(model.peft_config), list(model.active_adapters()), is_off(model)
-
-
-def is_off(model: nn.Module) -> bool:
-    """Whether all is switched off; PEFT 0.18 does so with single parts that the active adapter has not."""
-    return all(part.disable_adapters for part in parts_of_peft(model))
+    return list(model.peft_config), list(model.active_adapters()), any(p.disable_adapters for p in parts_of_peft(model))
 
 
 def switch_adapters(model: nn.Module, on: bool) -> None:
     for part in parts_of_peft(model):
         part.enable_adapters(on)
-    freeze_what_was_there(model)
-
-
-def freeze_what_was_there(model: nn.Module) -> None:
-    """Where a part that trained whole is out of use, PEFT 0.18 trains the one that it stands for, which no adapter
-    keeps."""
-    for part in parts_of_peft(model):
         if isinstance(base := getattr(part, "original_module", None), nn.Module):
-            base.requires_grad_(False)
+            base.requires_grad_(False)  # which PEFT 0.18 trains while its part is off, and no adapter keeps
 
 
 def use_adapters(model: nn.Module, names: str | Sequence[str], is_frozen: bool = False) -> None:
     """Predict with these adapters and no others, and train them and no others unless they are frozen."""
+    switch_adapters(model, on=False)  # all are frozen by that, also copies of parts that are in use no more
     switch_adapters(model, on=True)  # before the frozen are, as PEFT trains what it switches on
     # By name: transformers asks whoever loads a checkpoint for all that its files import, and PEFT is for adapters.
     peft = importlib.import_module("peft.functional")
     peft.set_adapter(model, names, inference_mode=is_frozen)
-    freeze_what_was_there(model)
+    for part in parts_of_peft(model):
+        if part.disable_adapters:  # 0.18 switches parts off that the adapter has not, and lets the base's train
+            part.enable_adapters(True)
 
 
 def check_usable(model: nn.Module, names: str | Sequence[str]) -> None:

@@ -338,6 +338,14 @@ class StrictPreTrainedModel(FastModel):
         apply_generation(self, generation, adapter_name)
         return info
 
+    def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
+        """As in transformers; output embeddings that it makes are in the mode, training or evaluation, of the old."""
+        before = self.get_output_embeddings()
+        table = super().resize_token_embeddings(*args, **kwargs)
+        if before is not None:
+            self.get_output_embeddings().train(before.training)
+        return table
+
     def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
         """As in transformers; on 4.57, too, each call reaches all parts, or none where one refuses it, and nothing of
         it is saved."""

@@ -1,6 +1,6 @@
 """What PEFT has to be told so that its adapter folder holds all that a fine-tune trained."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -28,7 +28,7 @@ def lora_config(
     full path is the end of another one (`projector` and `proprio_projector`), that module trains whole, too.
 
     Args:
-        model: of one of our families; quantised or not.
+        model: of one of our families; quantised or not, and with other adapters or none.
         action_loss_only: leave out what a loss of actions does not depend on, see `trainable_parameter_groups`, and
             set the config's `stop_grad_from_vlm` to False: adapters of the VLM could not learn otherwise.
         options: further arguments of PEFT's `LoraConfig`; `target_modules` and `modules_to_save` replace ours.
@@ -43,16 +43,17 @@ def lora_config(
     frozen = {id(parameter) for part in model.frozen_parts for parameter in part.parameters()}
     if action_loss_only:
         let_actions_through(model)
-    unreached = {name.rpartition(".")[0] for name in unreached_by_actions(model)} if action_loss_only else set()
-    weighted = {name: module for name, module in model.named_modules() if has_weights(module, frozen)}
-    whole = trained_whole(model, [name for name in weighted if not is_pretrained(model, name)])
+    unreached = {id(model.get_parameter(name)) for name in unreached_by_actions(model)} if action_loss_only else set()
+    there = dict(modules_without_adapters(model))
+    weighted = {name: module for name, module in there.items() if has_weights(module, frozen)}
+    whole = trained_whole(there, [name for name in weighted if not is_pretrained(model, name)])
     if "target_modules" not in options:
         check_no_conv1d(name for name, each in weighted.items() if isinstance(each, Conv1D))
     targets = []
     for name, module in weighted.items():
         if is_inside(name, whole):
             check_trains_whole(name, next(module.parameters(recurse=False)))
-        elif is_adapted(module, name.split(".")) and name not in unreached:
+        elif is_adapted(module, name.split(".")) and id(next(module.parameters(recurse=False))) not in unreached:
             targets.append(name)
     if not targets and "target_modules" not in options:
         raise InputError(
@@ -62,6 +63,20 @@ def lora_config(
     return LoraConfig(
         r=r, lora_alpha=lora_alpha, **{"target_modules": targets, "modules_to_save": whole or None, **options}
     )
+
+
+def modules_without_adapters(
+    module: nn.Module, name: str = "", seen: set[nn.Module] | None = None
+) -> Iterator[tuple[str, nn.Module]]:
+    """`named_modules` of a model as it was before PEFT wrapped any of them, for the adapters that it has or had."""
+    seen = set() if seen is None else seen
+    while isinstance(getattr(module, "disable_adapters", None), bool):  # PEFT's flag; a model's is a method
+        module = module.original_module if hasattr(module, "original_module") else module.base_layer
+    if module not in seen:
+        seen.add(module)
+        yield name, module
+        for key, child in module.named_children():
+            yield from modules_without_adapters(child, f"{name}.{key}" if name else key, seen)
 
 
 def check_no_conv1d(names: Iterable[str]) -> None:
@@ -86,10 +101,11 @@ def has_weights(module: nn.Module, frozen: set[int]) -> bool:
     return own is not None and id(own) not in frozen
 
 
-def trained_whole(model: nn.Module, names: list[str]) -> list[str]:
-    """What PEFT trains whole when it is given these names: every module whose name ends in one of them, outermost."""
+def trained_whole(there: Iterable[str], names: list[str]) -> list[str]:
+    """What PEFT trains whole when it is given these names: every module that is there and whose name ends in one of
+    them, outermost."""
     ends = tuple(names)
-    caught = [name for name, _ in model.named_modules() if name.endswith(ends)] if ends else []
+    caught = [name for name in there if name.endswith(ends)] if ends else []
     return [name for name in caught if not is_inside(name.rpartition(".")[0], caught)]
 
 

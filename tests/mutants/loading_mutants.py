@@ -40,10 +40,26 @@ MUTANTS = [
         "modeling/adapter_rollback.py",
         "tests/modeling/common/test_adapters_in_use.py",
         (
+            "a-refused-adapter-stays-in-parts-beside-several",
+            "use_adapters(model, active[:1])  # PEFT takes",
+            "use_adapters(model, active)  # PEFT takes",
+            "adapters_of_lora_alone_are_used_together",
+        ),
+        (
             "an-adapter-that-cannot-be-added-stays-named",
             "            forget_adapter(model, name)\n",
             "",
             "an_adapter_that_cannot_be_added_leaves_the_model_as_it_was",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/common/test_embeddings.py",
+        (
+            "new-output-embeddings-are-in-training",
+            "            self.get_output_embeddings().train(before.training)",
+            "            pass",
+            "more_rows_leave_predictions_as_they_were_and_are_saved_and_loaded",
         ),
     ),
     *planted(
@@ -54,6 +70,12 @@ MUTANTS = [
             "    switch_adapters(model, on=True)  # before",
             "    pass  # before",
             "a_model_predicts_with_all_of_one_adapter_or_of_none",
+        ),
+        (
+            "copies-of-parts-that-are-in-use-no-more-train",
+            "    switch_adapters(model, on=False)  # all",
+            "    pass  # all",
+            "an_adapter_behind_another_trains_with_all_its_parts",
         ),
         (
             "adapters-with-whole-parts-go-together",

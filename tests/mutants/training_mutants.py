@@ -207,6 +207,18 @@ MUTANTS = [
             "if False:",
             "a_router_that_returns_more_than_a_product_gets_no_lora",
         ),
+        (
+            "further-adapters-adapt-what-peft-has-wrapped",
+            '    while isinstance(getattr(module, "disable_adapters", None), bool):',
+            "    while False:",
+            "a_further_adapter_trains_what_the_first_one_does",
+        ),
+        (
+            "an-adapter-learns-what-actions-do-not-reach",
+            "    unreached = {id(model.get_parameter(name)) for",
+            "    unreached = {id(name) for",
+            "text_that_is_learned_too_adapts_the_last_layer_whole",
+        ),
     ),
     *planted(
         "training/trainer.py",

@@ -155,6 +155,23 @@ def test_new_parts_train_whole_and_pretrained_ones_by_lora(trained):
     assert plain <= whole
 
 
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("had", [False, True], ids=["beside another", "behind another"])
+def test_a_further_adapter_trains_what_the_first_one_does(tiny, name, had, adapters_of_transformers):
+    family, fields = CASES[name]
+    model = tiny(family, **fields).model
+    options = {"action_loss_only": "labels" not in fields}
+    first = vlahub.lora_config(model, RANK, ALPHA, **options)
+    model.add_adapter(copy.deepcopy(first), "first")  # PEFT shortens its names
+    wanted = {parameter.replace(".first", "") for parameter in trainable_names(model)}
+    if had:
+        model.delete_adapter("first")
+    second = vlahub.lora_config(model, RANK, ALPHA, **options)
+    assert (second.target_modules, second.modules_to_save) == (first.target_modules, first.modules_to_save)
+    model.add_adapter(second, "second")
+    assert {parameter.replace(".second", "") for parameter in trainable_names(model)} == wanted
+
+
 # Of each kind of new part one module, with bare parameters (tokens, embeddings) among them.
 NEW = {
     "cogvla diffusion tied": {

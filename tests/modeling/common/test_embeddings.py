@@ -38,6 +38,7 @@ def test_more_rows_leave_predictions_as_they_were_and_are_saved_and_loaded(varia
     head = model.get_output_embeddings()
     assert head is None or head.weight.shape[0] == count + 7
     assert is_tied(model) == is_tied(variant.kind(before))
+    assert [name for name, module in model.named_modules() if module.training] == []  # as before
     torch.testing.assert_close(variant.predict(model, variant.prediction()), saved.actions)
     model.save_pretrained(tmp_path)
     again = variant.kind.from_pretrained(tmp_path)
