@@ -66,10 +66,10 @@ MUTANTS = [
         "modeling/adapters_in_use.py",
         "tests/modeling/common/test_adapters_in_use.py",
         (
-            "adapters-that-were-switched-off-stay-off",
+            "adapters-that-are-loaded-to-predict-train",
             "    switch_adapters(model, on=True)  # before",
             "    pass  # before",
-            "a_model_predicts_with_all_of_one_adapter_or_of_none",
+            "an_adapter_behind_another_trains_with_all_its_parts",
         ),
         (
             "copies-of-parts-that-are-in-use-no-more-train",
