@@ -48,7 +48,7 @@ def is_same_or_above(folder: Path, place: Path) -> bool:
     """By name, and by what the system says is one folder (it may be mounted under two names)."""
     if folder == place or folder in place.parents:
         return True
-    if not folder.exists():
+    if not os.path.exists(folder):  # nor where it may not be looked at
         return False
     status = folder.stat()
     return any(os.path.samestat(status, path.stat()) for path in (place, *place.parents) if path.exists())

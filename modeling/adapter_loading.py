@@ -140,7 +140,12 @@ def adapter_of(name_or_path: Any, kwargs: dict[str, Any]) -> FoundAdapter | None
     if (revision := written.get("revision")) is not None:
         files_of_base["revision"] = revision
     read = (name_or_path, own) if by_auto else (base, files_of_base)
-    return base and FoundAdapter(base, files_of_base, *in_folder, *read)
+    if not base:
+        raise CheckpointError(
+            f"{place}: adapter_config.json names no model that this is an adapter of (base_model_name_or_path); load "
+            "that model by itself, and then model.load_adapter of this."
+        )
+    return FoundAdapter(base, files_of_base, *in_folder, *read)
 
 
 def is_in_model(place: Any, own: dict[str, Any], files: dict[str, Any], variant: str | None) -> bool:

@@ -38,7 +38,10 @@ def use_adapters(model: nn.Module, names: str | Sequence[str], is_frozen: bool =
     # By name: transformers asks whoever loads a checkpoint for all that its files import, and PEFT is for adapters.
     peft = importlib.import_module("peft.functional")
     peft.set_adapter(model, names, inference_mode=is_frozen)
+    asked = [names] if isinstance(names, str) else list(names)
     for part in parts_of_peft(model):
+        if (rows := getattr(part, "token_adapter", None)) is not None:  # of which PEFT does not ask who has any
+            rows.set_adapter([name for name in asked if name in rows.token_indices], inference_mode=is_frozen)
         if part.disable_adapters:  # 0.18 switches parts off that the adapter has not, and lets the base's train
             part.enable_adapters(True)
 
@@ -69,6 +72,7 @@ def others_stay_in_use(model: nn.Module) -> Iterator[None]:
     """Around the deletion of adapters: of those that are left the active ones stay so in all modules, else the first
     is; and they stay switched off."""
     _, active, were_off = adapters_of(model)
+    trained = any(parameter.requires_grad for part in parts_of_peft(model) for parameter in part.parameters())
     if len(active) > 1:
         use_adapters(model, active[:1])  # PEFT deletes no part that was trained whole beside several
     try:
@@ -77,5 +81,7 @@ def others_stay_in_use(model: nn.Module) -> Iterator[None]:
         left = adapters_of(model)[0]
         stay = [name for name in active if name in left]
         if left and (len(active) > 1 or stay != active):
-            use_adapters(model, stay or sorted(left)[:1])
-            switch_adapters(model, on=not were_off)
+            stay = stay or sorted(left)[:1]
+            use_adapters(model, stay, is_frozen=not trained or model.peft_config[stay[0]].inference_mode)
+            if were_off:
+                switch_adapters(model, on=False)

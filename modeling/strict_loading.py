@@ -328,6 +328,8 @@ class StrictPreTrainedModel(FastModel):
             kwargs["ignore_mismatched_sizes"] = True  # refused below, by name
         place, files = in_subfolder(peft_model_id, kwargs.pop("adapter_kwargs"))
         adapter_name = adapter_name or "default"
+        if kwargs.get("hotswap"):  # the tensors of the one before are not kept
+            check_base(self, place, hub_arguments(files))
         with whole_or_not_at_all(self, adapter_name), missing_part_is_named():
             info = super().load_adapter(place, adapter_name, adapter_kwargs=dict(files), **kwargs)
             if LEAVES_OUT:

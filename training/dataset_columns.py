@@ -12,7 +12,7 @@ from ..configuration.vla_errors import InputError
 from .video_frames import image_columns
 
 BATCH = 10_000  # rows; only numbers and texts are read in batches
-TEXT_KINDS = pa.types.is_string, pa.types.is_large_string, pa.types.is_null
+TEXT_KINDS = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null
 REMEDIES = {  # of a row without a text: whether the column may have such
     False: "the model is told in words what to do: give every row an instruction, leave the episodes without one out, "
     "or name another column (text=, --text)",

@@ -11,7 +11,8 @@ from ..configuration.protected_places import why_no_output
 from ..configuration.vla_errors import InputError
 
 RECORD = "vlahub_train.json"  # what `vlahub train` leaves from the first step on, see `run_record.py`
-LOGS = (".log", ".out", ".err")  # what a shell or a queue writes beside a run, and no run itself
+# Of what a run writes, and what might be of a run: not logs, scripts of a queue or figures of a tracker.
+KINDS = (".bin", ".jinja", ".json", ".md", ".model", ".pt", ".pth", ".py", ".safetensors", "merges.txt", "vocab.txt")
 RESULTS = ("adapter_model.*", "model.safetensors", "model-*.safetensors", "*.index.json", "pytorch_model*.bin")
 # What a run of one kind leaves beside its weights and one of another kind does not replace: beside a whole model's
 # weights, `adapter_config.json` has them looked for in the base.
@@ -25,21 +26,21 @@ SHOWN = 4
 def check_run_folder(folder: str | Path, resume: bool, overwrite: bool, sources: Sequence[str | Path] = ()) -> None:
     """Refuse a folder that holds a run, unless it is to be gone on with or to be replaced, or other files.
 
-    A folder that is new or empty, or that holds logs and other folders alone, is free.
+    A folder that is new or empty, or that holds no files of the kinds that a run writes, is free.
 
     Args:
         sources: what the new run reads, such as model and data set; it may be no part of what it replaces.
 
     Raises:
         InputError: there are weights or checkpoints, and neither `resume` nor `overwrite` says what is to become of
-            them, or both do; a source would be removed; there are files of something else than a run; or it is no
-            folder, may not be written, or is a home, the current folder or above one of them.
+            them, or both do; a source would be removed; there is no run, and there are files that one might replace; or
+            it is no folder, may not be written, or, for a new run, is a home, the current folder or above one of them.
     """
     folder = Path(folder)
     if resume and overwrite:
         raise InputError("--resume goes on with a run and --overwrite_output_dir removes it; choose one of them.")
-    check_place(folder)
     found = results_in(folder)
+    check_place(folder, goes_on=resume and (bool(found) or (folder / RECORD).is_file()))
     if resume:
         return
     if not found:
@@ -59,9 +60,9 @@ def check_run_folder(folder: str | Path, resume: bool, overwrite: bool, sources:
             )
 
 
-def check_place(folder: Path) -> None:
-    """Raises InputError for a place where there is no folder of a run, whatever it holds."""
-    if words := why_no_output(folder, folder.resolve()):
+def check_place(folder: Path, goes_on: bool) -> None:
+    """Raises InputError for a place where there is no folder of a run. goes_on: with one that is there."""
+    if not goes_on and (words := why_no_output(folder, folder.resolve())):
         raise InputError(words)
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
     if not there.is_dir():
@@ -77,7 +78,7 @@ def check_nothing_is_lost(folder: Path, sources: Sequence[str | Path]) -> None:
     if not folder.is_dir() or (folder / RECORD).is_file():  # one that ended before its first checkpoint
         return
     files = sorted(path.name for path in folder.iterdir() if not path.is_dir())
-    if foreign := [name for name in files if not name.startswith(".") and not name.endswith(LOGS)]:
+    if foreign := [name for name in files if not name.startswith(".") and name.endswith(KINDS)]:
         more = f" and {len(foreign) - SHOWN} more" if len(foreign) > SHOWN else ""
         raise InputError(
             f"{folder} holds {', '.join(foreign[:SHOWN])}{more} and no run, whose files might replace these; choose "

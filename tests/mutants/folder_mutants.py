@@ -86,9 +86,15 @@ MUTANTS = [
         ),
         (
             "a-run-at-home",
-            "    check_place(folder)\n",
-            "",
+            "    if not goes_on and (words",
+            "    if goes_on and (words",
             "a_place_that_is_never_an_output_is_no_folder_of_a_run",
+        ),
+        (
+            "a-run-in-the-current-folder-is-not-gone-on-with",
+            "    if not goes_on and (words",
+            "    if (words",
+            "a_run_in_the_current_folder_is_gone_on_with",
         ),
         (
             "a-run-that-was-begun-is-foreign",

@@ -78,6 +78,19 @@ MUTANTS = [
             "an_adapter_behind_another_trains_with_all_its_parts",
         ),
         (
+            "rows-of-tokens-of-adapters-that-have-none",
+            "[name for name in asked if name in rows.token_indices]",
+            "asked",
+            "tests/modeling/test_token_rows_of_adapters.py::"
+            "test_an_adapter_without_rows_is_used_beside_and_behind_one_with_them",
+        ),
+        (
+            "what-is-left-of-frozen-adapters-trains",
+            "is_frozen=not trained or",
+            "is_frozen=False and",
+            "what_is_left_of_frozen_adapters_stays_frozen",
+        ),
+        (
             "adapters-with-whole-parts-go-together",
             "    if len(asked) > 1 and whole:",
             "    if False:",

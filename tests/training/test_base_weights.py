@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import transformers
 from base_statistics import statistics_of
 from model_variants import FEW, VARIANTS, randomized
 from peft import get_peft_model
@@ -107,6 +108,21 @@ def test_a_model_that_refuses_the_adapter_of_another_is_as_before(copied):
     with pytest.raises(ConfigError, match="of other weights"):
         model.load_adapter(str(place / "run"))
     assert not model._hf_peft_config_loaded and not any("lora" in name for name, _ in model.named_parameters())
+
+
+@pytest.mark.skipif(transformers.__version__.startswith("4."), reason="4.57 swaps no adapters")
+def test_a_model_that_refuses_to_swap_an_adapter_keeps_the_one_before(copied, tmp_path):
+    variant, place = copied
+    model = variant.kind.from_pretrained(place / "base")
+    model.load_adapter(str(place / "run"))
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    shutil.copytree(place / "base", tmp_path / "other")
+    change(tmp_path / "other")
+    other = variant.kind.from_pretrained(tmp_path / "other")
+    trainer_of(get_peft_model(other, vlahub.lora_config(other, 2, 4)), tmp_path / "of_other").save_model()
+    with pytest.raises(ConfigError, match="of other weights"):
+        model.load_adapter(str(tmp_path / "of_other"), "default", hotswap=True)
+    assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

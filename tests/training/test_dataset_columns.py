@@ -54,4 +54,5 @@ def test_where_a_text_may_be_left_out_it_is_null_and_not_empty():
     check_texts(frames, ["word", "none"], optional=True)
     with pytest.raises(InputError, match="column 'empty' has no text in row 1: ''; give it one, or null"):
         check_texts(frames, ["word", "empty"], optional=True)
-    check_texts(Dataset.from_dict({"a": ["b"]}, Features({"a": Value("large_string")})), ["a"])
+    for kind in ("large_string", "string_view"):
+        check_texts(Dataset.from_dict({"a": ["b"]}, Features({"a": Value(kind)})), ["a"])

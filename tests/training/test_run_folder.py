@@ -18,7 +18,7 @@ def told(folder, overwrite):
     return FinetuneOptions(model="base", dataset="data"), given
 
 
-FOREIGN = ["config.json", "README.md", "notes.txt", "train.py", "dataset_statistics.json"]
+FOREIGN = ["config.json", "README.md", "vocab.txt", "train.py", "dataset_statistics.json", "own.safetensors"]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -40,7 +40,8 @@ def test_a_folder_in_which_a_run_replaces_nothing_is_free(tmp_path):
     check_run_folder(tmp_path / "new", resume=False, overwrite=False)
     check_run_folder(tmp_path, resume=False, overwrite=False)
     (tmp_path / "tiny_model").mkdir()
-    for name in (".gitkeep", "train.log", "slurm-1.out", "tiny_model/config.json"):
+    logs = "train.log", "slurm-1.out", "run.o123", "log.txt", "events.out.tfevents.1.host.2.0", "job.sh"
+    for name in (".gitkeep", *logs, "config.yaml", "tiny_model/config.json"):
         (tmp_path / name).write_text("")
     check_run_folder(tmp_path, resume=False, overwrite=False)
     for name in (RECORD, "dataset_statistics.json"):  # of a run that ended before its first checkpoint
@@ -61,6 +62,16 @@ def test_a_place_that_is_never_an_output_is_no_folder_of_a_run(tmp_path, monkeyp
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != home)
     with pytest.raises(InputError, match=r"no permission to write in .*home"):
         check_run_folder(home / "run", resume, overwrite=False)
+
+
+@pytest.mark.parametrize("left", [RECORD, "checkpoint-3"])
+def test_a_run_in_the_current_folder_is_gone_on_with(tmp_path, monkeypatch, left):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / left).mkdir() if left.startswith("checkpoint") else (tmp_path / left).write_text("{}")
+    for place in (".", tmp_path):
+        check_run_folder(place, resume=True, overwrite=False)
+        with pytest.raises(InputError, match="the current directory"):
+            check_run_folder(place, resume=False, overwrite=True)
 
 
 def test_a_run_is_not_written_into_what_it_reads(tmp_path):

@@ -12,7 +12,7 @@ from model_variants import FEW_FIRST, randomized
 from peft import LoraConfig
 
 import vlahub
-from vlahub.errors import InputError
+from vlahub.errors import CheckpointError, InputError
 
 pytestmark = [pytest.mark.newest, pytest.mark.usefixtures("adapters_of_transformers")]
 
@@ -212,3 +212,32 @@ def test_an_adapter_that_cannot_be_added_leaves_the_model_as_it_was(runs, has_ad
     torch.testing.assert_close(runs.predict(model), runs.actions["pick" if has_adapter else None], **CLOSE)
     runs.load(model, "push")
     torch.testing.assert_close(runs.predict(model), runs.actions["push"], **CLOSE)
+
+
+@one_of_each
+def test_what_is_left_of_frozen_adapters_stays_frozen(runs):
+    """Also where the deletion is refused."""
+    for gone in ("push", "pick"):
+        model = runs.with_pick()
+        runs.load(model, "push")
+        with pytest.raises(ValueError, match="nobody"):
+            model.delete_adapter("nobody")
+        assert not trained_by(model)
+        model.delete_adapter(gone)
+        assert not trained_by(model)
+    model = runs.with_pick(is_trainable=True)
+    before = trained_by(model)
+    runs.load(model, "push")
+    model.set_adapter("pick")
+    model.delete_adapter("push")
+    assert trained_by(model) == before
+
+
+@one_of_each
+def test_an_adapter_that_names_no_base_says_what_to_do(runs, tmp_path):
+    """As one that was trained in a model of a config alone."""
+    runs.with_pick().save_pretrained(tmp_path)
+    with pytest.raises(
+        CheckpointError, match=r"names no model .*\(base_model_name_or_path\); load that model by itself"
+    ):
+        runs.variant.kind.from_pretrained(tmp_path)
