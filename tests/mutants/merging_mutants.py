@@ -86,9 +86,15 @@ MUTANTS = [
         BASE_WEIGHTS,
         (
             "an-adapter-is-loaded-into-any-weights",
-            "            check_base(self, place, hub_arguments(files))\n",
-            "",
+            "            check_base(self, place, hub_arguments(files))\n        apply",
+            "        apply",
             "another_base_of_the_same_name_is_refused",
+        ),
+        (
+            "a-swapped-adapter-is-refused-too-late",
+            '        if kwargs.get("hotswap"):',
+            "        if False:",
+            "a_model_that_refuses_to_swap_an_adapter_keeps_the_one_before",
         ),
     ),
     *planted(
