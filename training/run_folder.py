@@ -39,8 +39,11 @@ def check_run_folder(folder: str | Path, resume: bool, overwrite: bool, sources:
     folder = Path(folder)
     if resume and overwrite:
         raise InputError("--resume goes on with a run and --overwrite_output_dir removes it; choose one of them.")
+    check_may_write(folder)
     found = results_in(folder)
-    check_place(folder, goes_on=resume and (bool(found) or (folder / RECORD).is_file()))
+    goes_on = resume and (bool(found) or (folder / RECORD).is_file())
+    if not goes_on and (words := why_no_output(folder, folder.resolve())):
+        raise InputError(words)
     if resume:
         return
     if not found:
@@ -60,10 +63,8 @@ def check_run_folder(folder: str | Path, resume: bool, overwrite: bool, sources:
             )
 
 
-def check_place(folder: Path, goes_on: bool) -> None:
-    """Raises InputError for a place where there is no folder of a run. goes_on: with one that is there."""
-    if not goes_on and (words := why_no_output(folder, folder.resolve())):
-        raise InputError(words)
+def check_may_write(folder: Path) -> None:
+    """Raises InputError for a place that is no folder and can be none, or where nothing may be written."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
     if not there.is_dir():
         raise InputError(f"{there} is no folder; choose another --output_dir than {folder}.")

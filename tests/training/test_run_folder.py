@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from vlahub.errors import InputError
+from vlahub.training import run_folder
 from vlahub.training.finetuning.arguments import check_finetune, make_arguments
 from vlahub.training.finetuning.options import FinetuneOptions
 from vlahub.training.finetuning.run_record import check_resumed
@@ -60,6 +61,7 @@ def test_a_place_that_is_never_an_output_is_no_folder_of_a_run(tmp_path, monkeyp
         with pytest.raises(InputError, match=words):
             check_run_folder(place, resume, overwrite=False)
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != home)
+    monkeypatch.setattr(run_folder, "results_in", lambda folder: folder.nothing)  # which may not be looked into
     with pytest.raises(InputError, match=r"no permission to write in .*home"):
         check_run_folder(home / "run", resume, overwrite=False)
 
