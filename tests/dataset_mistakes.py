@@ -75,7 +75,7 @@ TRAIN = {
         "holds a run",
         "--resume",
     ),
-    "an output with other files": ("train merged --dataset data --output kept", 1, "holds note.txt", "--output_dir"),
+    "an output with other files": ("train merged --dataset data --output kept", 1, "holds README.md", "--output_dir"),
     "the current folder as the output": ("train merged --dataset data --output .", 1, "the current directory"),
     "no rank": ("train merged --dataset data --output out --rank 0", 1, "--rank 0 must be 1 or more"),
     "no steps": ("train merged --dataset data --output out --steps 0", 1, "--steps 0 must be 1 or more"),

@@ -36,7 +36,7 @@ DAMAGED = {
     "cut_driver": ("driver", {"model.safetensors": 100_000}),
 }
 FILES = {  # by their names, what they hold
-    **dict.fromkeys(("note.txt", "text.png", "kept/note.txt"), b"hello"),
+    **dict.fromkeys(("note.txt", "text.png", "kept/note.txt", "kept/README.md"), b"hello"),
     **dict.fromkeys(("pointer.png", "pointer.parquet"), POINTER),
     **dict.fromkeys(("rlds/dataset_info.json", "rlds/features.json"), b'{"name": "table"}'),
     "aloha/episode_0.hdf5": b"\x89HDF",
