@@ -8,6 +8,7 @@ from torch import nn
 
 from ..configuration.vla_errors import InputError
 from .built_fields import check_as_built
+from .spread_parts import hooks_of
 
 
 def check_inputs(
@@ -132,23 +133,22 @@ def check_tensor(name: str, value: Any, device: torch.device | None) -> None:
 
 
 def model_device(model: nn.Module) -> torch.device | None:
-    """Where inputs must be; `None` for a model whose parts lie, or are kept, on several devices."""
-    is_split = any(hasattr(model, name) for name in ("hf_device_map", "_hf_hook"))
+    """Where inputs must be; `None` for a sharded model, and one without weights, where any will do."""
     is_sharded = hasattr(next(model.parameters()), "placements")
-    return None if is_split or is_sharded else execution_device(model)
+    device = execution_device(model)
+    return None if is_sharded or device.type == "meta" else device
 
 
 def execution_device(model: nn.Module) -> torch.device:
-    """The device of the first weights that are not offloaded, or of accelerate's hooks where all of them are.
+    """Where accelerate's hooks put what goes into the model; without them, that of its first weights.
 
     Weights on disk, or those that accelerate moves only while they are needed, are on "meta".
     """
-    for parameter in model.parameters():
-        if parameter.device.type != "meta":
-            return parameter.device
-    hooks = (getattr(module, "_hf_hook", None) for module in model.modules())
-    found = (device for hook in hooks if (device := getattr(hook, "execution_device", None)) is not None)
-    return torch.device(next(found, "meta"))
+    places = (hook.execution_device for hook in hooks_of(model))
+    of_hooks = next((place for place in places if place is not None), None)
+    if of_hooks is not None:
+        return torch.device(of_hooks)
+    return next((each.device for each in model.parameters() if not each.is_meta), torch.device("meta"))
 
 
 def check_ids(input_ids: torch.Tensor, embeddings: nn.Module) -> None:

@@ -15,6 +15,6 @@ class LearnedTokens(nn.Module):
         super().__init__()
         self.tokens = nn.Parameter(torch.zeros(shape))
 
-    def forward(self, batch_size: int) -> torch.Tensor:
-        """(batch_size, num_tokens, hidden_size)."""
-        return self.tokens.expand(batch_size, -1, -1)
+    def forward(self, beside: torch.Tensor) -> torch.Tensor:
+        """For each row of another tensor, beside which they will stand: (batch, num_tokens, hidden_size)."""
+        return self.tokens.expand(len(beside), -1, -1)

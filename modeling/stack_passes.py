@@ -81,7 +81,7 @@ class PrefixCache:
         kept = self.layers[index]
         if torch.is_grad_enabled() or any(tensor.requires_grad for tensor in kept):
             pairs = zip(kept, suffix, strict=True)
-            return tuple(torch.cat([one[:, :, : self.length].to(new.dtype), new], dim=2) for one, new in pairs)
+            return tuple(torch.cat([one[:, :, : self.length].to(new), new], dim=2) for one, new in pairs)
         end = self.length + suffix[0].shape[2]
         kept = tuple(self.with_room(one, new) for one, new in zip(kept, suffix, strict=True))
         self.layers[index] = kept
@@ -92,7 +92,7 @@ class PrefixCache:
     def with_room(self, prefix: torch.Tensor, suffix: torch.Tensor) -> torch.Tensor:
         """The prefix with places behind it for the suffix, in the suffix's dtype; itself where it has them."""
         length = self.length + suffix.shape[2]
-        if prefix.shape[2] >= length and prefix.dtype == suffix.dtype:
+        if prefix.shape[2] >= length and (prefix.dtype, prefix.device) == (suffix.dtype, suffix.device):
             return prefix
         roomy = suffix.new_empty(*prefix.shape[:2], length, prefix.shape[3])
         roomy[:, :, : self.length] = prefix[:, :, : self.length]

@@ -45,6 +45,7 @@ from .quantized_linear import quantise_layers, weights_that_are_there
 from .replaced_weights import files_since, one_set_of_weights, remove_replaced, shards_of_other_variants
 from .run_settings import OF_RUN, apply_settings, generation_of_run, settings_of_run, settle_settings
 from .saving_checks import check_whole
+from .spread_parts import bring_outputs_back
 
 
 def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
@@ -225,6 +226,7 @@ class StrictPreTrainedModel(FastModel):
         check_names(pretrained_model_name_or_path, {"missing_keys": missing.difference(*parts.values()), **problems})
         check_new(pretrained_model_name_or_path, parts, missing)
         check_disk(model)
+        bring_outputs_back(model)
         if kwargs.get("variant") is None and kwargs.get("state_dict") is None:
             model.weights_from = files_of(model, kwargs)
         return (model, info) if output_loading_info else model

@@ -78,9 +78,8 @@ class FiLMVisionTransformer(nn.Module):
     def embed(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Class token, registers, patches, aggregation tokens, in this order; only patches have positions."""
         patches = self.patch_embed(pixel_values) + self.pos_embed
-        batch = patches.shape[0]
-        prefix = [t.expand(batch, -1, -1) for t in (self.cls_token, self.reg_token) if t is not None]
-        suffix = [self.aggregation(batch)] if self.aggregation is not None else []
+        prefix = [t.expand(len(patches), -1, -1) for t in (self.cls_token, self.reg_token) if t is not None]
+        suffix = [self.aggregation(patches)] if self.aggregation is not None else []
         return torch.cat([*prefix, patches, *suffix], dim=1)
 
 

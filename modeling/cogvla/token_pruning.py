@@ -3,7 +3,7 @@
 Upstream: JiuTian-VL/CogVLA, prismatic/models/modeling_llama.py.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -42,6 +42,11 @@ class Pruning:
     def __post_init__(self):
         self.row, self.count = self.prompt.unsqueeze(1), self.prompt.sum(dim=1).view(-1, 1, 1)
         self.places = torch.arange(self.prompt.shape[1], device=self.prompt.device).unsqueeze(0)
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Pruning":
+        """For layers of another device, where accelerate moves what goes into a layer; all report to the same dict."""
+        moved = replace(self, prompt=self.prompt.to(device, non_blocking=non_blocking))
+        return self if self.prompt.device == moved.prompt.device else moved
 
     def mean(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Of hidden_states (batch, sequence, size) over the prompt, (batch, 1, size); see `masked_mean`."""

@@ -113,7 +113,7 @@ def fuse_early(
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
     """Everything in one sequence (early, film, cross_attention), or the pictures beside it (gated_cross_attention); see
     `fuse`."""
-    queries = [] if parts.action_queries is None else [parts.action_queries(len(prompt.input_ids))]
+    queries = [] if parts.action_queries is None else [parts.action_queries(prompt.input_ids)]
     written = torch.zeros_like(prompt.real) if labels is None else (labels != IGNORED).cumsum(dim=1) > 0
     behind = [*parts.state_tokens(state), *queries]
     sequence = sequence_with_images(parts, prompt, behind, written, answer_mask)
@@ -138,7 +138,7 @@ def fuse_late(
     text = pooled_text(text_states, sequence.real, parts.text_pooling or "last")
     joined = torch.cat([masked_mean(tokens, seen), text, *parts.state_tokens(state)], dim=1)
     if parts.late_projector is not None:
-        joined = F.gelu(parts.late_projector(joined.flatten(1))).unsqueeze(1) + parts.action_queries(len(joined))
+        joined = F.gelu(parts.late_projector(joined.flatten(1))).unsqueeze(1) + parts.action_queries(joined)
     return joined, None, text_states
 
 

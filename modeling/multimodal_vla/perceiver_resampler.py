@@ -68,7 +68,7 @@ class PerceiverResampler(nn.Module):
         """tokens: (batch, tokens, input_size); mask: (batch, tokens) bool, true on tokens that may be looked at.
         Returns (batch, num_latents, hidden_size).
         """
-        latents, tokens = self.latents(len(tokens)), self.proj(tokens)
+        latents, tokens = self.latents(tokens), self.proj(tokens)
         for layer in self.layers:
             latents = layer(latents, tokens, mask)
         return self.norm(latents)

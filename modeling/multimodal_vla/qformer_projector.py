@@ -31,7 +31,7 @@ class QFormerProjector(nn.Module):
 
         mask: (batch, features) bool, true on features that may be looked at; `None`: all.
         """
-        queries = self.latents(len(features))
+        queries = self.latents(features)
         seen = {} if mask is None else {"encoder_attention_mask": mask.long()}
         states = self.qformer(query_embeds=queries, encoder_hidden_states=features, **seen).last_hidden_state
         return self.proj(states)

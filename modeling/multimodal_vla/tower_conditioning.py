@@ -85,7 +85,7 @@ def features_by_blocks(
     states = tower.embeddings(pixel_values, **of_size)
     wanted = num_patches(tower.config, pixel_values) if patches_alone else states.shape[1]
     if aggregation is not None:
-        tokens = aggregation(len(states))
+        tokens = aggregation(states)
         states, wanted = torch.cat([states, tokens], dim=1), tokens.shape[1]
     blocks = tower.get_submodule(names.blocks)[: num_blocks(tower.config, feature_layer)]
     terms = None if film is None else film_terms(film, embedding.to(states.dtype))

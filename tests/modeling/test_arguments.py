@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from accelerate.hooks import AlignDevicesHook, ModelHook, SequentialHook
 from model_variants import VARIANTS
 
 from vlahub.errors import InputError
@@ -15,6 +16,7 @@ from vlahub.modeling.input_checks import (
     check_length,
     check_patches,
     check_rows,
+    check_tensor,
     execution_device,
     model_device,
     views_of,
@@ -354,17 +356,21 @@ def test_inputs_go_where_weights_are_that_are_not_offloaded():
     model = torch.nn.Sequential(away, here)
     assert model_device(model) == torch.device("cpu")
     here.to("meta")
-    assert model_device(model) == torch.device("meta")
-    for layer, device in ((away, None), (here, "cuda:1")):
-        layer._hf_hook = SimpleNamespace(execution_device=device)
-    assert execution_device(model) == torch.device("cuda:1")
-
-
-@pytest.mark.parametrize("mark", ["hf_device_map", "_hf_hook"])
-def test_who_has_split_a_model_says_where_its_inputs_go(mark):
-    model = torch.nn.Linear(2, 2)
-    setattr(model, mark, {})
     assert model_device(model) is None
+
+
+def test_inputs_go_where_the_hooks_put_those_of_the_model():
+    """Its first weights may lie elsewhere: on the second card, say."""
+    away, here = torch.nn.Linear(2, 2, device="meta"), torch.nn.Linear(2, 2)
+    model = torch.nn.Sequential(away, here)
+    here._hf_hook = SequentialHook(ModelHook(), AlignDevicesHook("cuda:1"))
+    assert model_device(model) == torch.device("cuda:1")
+    model._hf_hook = AlignDevicesHook("cuda:0", io_same_device=True)
+    assert model_device(model) == execution_device(model) == torch.device("cuda:0")
+    model._hf_hook = AlignDevicesHook(None)
+    assert model_device(model) == torch.device("cuda:1")
+    with pytest.raises(InputError, match=r"input_ids is on cpu, the model on cuda:1: use \.to\('cuda:1'\)"):
+        check_tensor("input_ids", torch.ones(1, 2), model_device(model))
 
 
 def test_a_model_in_shards_says_where_its_inputs_go():

@@ -107,7 +107,7 @@ def test_latents_look_at_tokens_and_at_themselves_each_normed(randomized):
 
 def test_a_perceiver_is_its_layers_one_after_the_other_and_a_norm(randomized):
     perceiver, given = randomized(PerceiverResampler(IN, OUT, LATENTS, 2, 4)), tokens(9)
-    states = perceiver.latents(2)
+    states = perceiver.latents(torch.empty(2, 1))
     for layer in perceiver.layers:
         states = layer(states, perceiver.proj(given), None)
     torch.testing.assert_close(perceiver(given), perceiver.norm(states), **CLOSE)
@@ -179,7 +179,7 @@ def test_features_of_as_many_tokens_as_a_sample_has_are_projected_and_padded_beh
 def test_learned_tokens_are_the_same_for_every_sample():
     module = LearnedTokens(3, 8)
     torch.nn.init.normal_(module.tokens)
-    found = module(4)
+    found = module(torch.empty(4, 1))
     assert found.shape == (4, 3, 8) and all(torch.equal(row, module.tokens) for row in found)
     assert [name for name, _ in module.named_parameters()] == ["tokens"]
 
