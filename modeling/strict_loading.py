@@ -30,7 +30,7 @@ from .adapter_loading import (
     own_weight_mapping,
 )
 from .adapter_rollback import missing_part_is_named, whole_or_not_at_all
-from .adapters_in_use import check_usable, others_stay_in_use, switch_adapters, use_adapters
+from .adapters_in_use import check_usable, others_stay_in_use, parts_of_peft, switch_adapters, use_adapters
 from .attention_marks import all_parts_or_none
 from .base_weights import check_base, files_of
 from .built_fields import built_fields, check_as_built
@@ -43,6 +43,7 @@ from .model_parts import kept_in_floating_point
 from .new_parts import check_new, parameters_of
 from .quantized_linear import quantise_layers, weights_that_are_there
 from .replaced_weights import files_since, one_set_of_weights, remove_replaced, shards_of_other_variants
+from .rows_of_adapters import rows_are_asked_of_their_adapters
 from .run_settings import OF_RUN, apply_settings, generation_of_run, settings_of_run, settle_settings
 from .saving_checks import check_whole
 
@@ -330,7 +331,7 @@ class StrictPreTrainedModel(FastModel):
         adapter_name = adapter_name or "default"
         if kwargs.get("hotswap"):  # the tensors of the one before are not kept
             check_base(self, place, hub_arguments(files))
-        with whole_or_not_at_all(self, adapter_name), missing_part_is_named():
+        with whole_or_not_at_all(self, adapter_name), missing_part_is_named(), rows_are_asked_of_their_adapters(self):
             info = super().load_adapter(place, adapter_name, adapter_kwargs=dict(files), **kwargs)
             if LEAVES_OUT:
                 info = fill_by_peft(self, place, adapter_name, kwargs.get("adapter_state_dict"), hub_arguments(files))
@@ -339,6 +340,16 @@ class StrictPreTrainedModel(FastModel):
         apply_settings(self.config, settings, peft_model_id)
         apply_generation(self, generation, adapter_name)
         return info
+
+    def active_adapters(self) -> list[str]:
+        """As in transformers, which asks one layer alone: rows of tokens name no adapter that has none."""
+        named = (part.active_adapters for part in parts_of_peft(self))
+        return super().active_adapters() or next(filter(None, named), [])
+
+    def get_adapter_state_dict(self, *args, **kwargs) -> dict[str, torch.Tensor]:
+        """As in transformers, also of an adapter without rows of tokens beside one with them."""
+        with rows_are_asked_of_their_adapters(self):
+            return super().get_adapter_state_dict(*args, **kwargs)
 
     def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
         """As in transformers; output embeddings that it makes are in the mode, training or evaluation, of the old."""

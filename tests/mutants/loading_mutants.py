@@ -25,8 +25,8 @@ MUTANTS = [
         "tests/modeling/test_adapters_through_model.py",
         (
             "refused-adapter-stays-in-the-model",
-            "        for module, children, training in modules:",
-            "        for module, children, training in []:",
+            "        for module, fields in before:",
+            "        for module, fields in []:",
             "a_model_that_refuses_an_adapter_is_as_before",
         ),
         (
@@ -40,16 +40,42 @@ MUTANTS = [
         "modeling/adapter_rollback.py",
         "tests/modeling/common/test_adapters_in_use.py",
         (
-            "a-refused-adapter-stays-in-parts-beside-several",
-            "use_adapters(model, active[:1])  # PEFT takes",
-            "use_adapters(model, active)  # PEFT takes",
-            "adapters_of_lora_alone_are_used_together",
+            "a-refused-adapter-stays-active-in-parts",
+            "        own[name] = value\n",
+            "        pass\n",
+            "a_model_that_peft_wraps_is_as_before_where_it_refuses_an_adapter",
         ),
         (
             "an-adapter-that-cannot-be-added-stays-named",
-            "            forget_adapter(model, name)\n",
-            "",
+            "if content is not None:",
+            "if False:",
             "an_adapter_that_cannot_be_added_leaves_the_model_as_it_was",
+        ),
+        (
+            "an-adapter-of-peft-is-written-over",
+            "    check_name_free(model, name)\n",
+            "",
+            "a_model_that_peft_wraps_is_as_before_where_it_refuses_an_adapter",
+        ),
+    ),
+    *planted(
+        "modeling/rows_of_adapters.py",
+        "tests/modeling/test_token_rows_of_adapters.py",
+        (
+            "rows-of-tokens-are-asked-of-adapters-without",
+            "            setattr(part, method, of_own_adapters(part, getattr(part, method)))",
+            "            pass",
+            "an_adapter_without_rows_is_saved_whole_beside_one_with_them",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_token_rows_of_adapters.py",
+        (
+            "an-adapter-without-rows-is-not-in-use",
+            "return super().active_adapters() or next(",
+            "return super().active_adapters() if self else next(",
+            "an_adapter_without_rows_is_saved_whole_beside_one_with_them",
         ),
     ),
     *planted(
