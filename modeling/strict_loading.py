@@ -34,6 +34,7 @@ from .adapters_in_use import check_usable, others_stay_in_use, parts_of_peft, sw
 from .attention_marks import all_parts_or_none
 from .base_weights import check_base, files_of
 from .built_fields import built_fields, check_as_built
+from .checkpointed_model import CheckpointedModel
 from .config_of_run import adapted_arguments
 from .fast_models import FastModel
 from .film import ZeroLinear
@@ -56,7 +57,7 @@ def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
     return list(pairs) if IS_4 else pairs
 
 
-class StrictPreTrainedModel(FastModel):
+class StrictPreTrainedModel(CheckpointedModel, FastModel):
     """A `PreTrainedModel` whose `from_pretrained` raises where transformers only warns, and which writes its card.
 
     Training asks a family's model for what follows; the attributes below have defaults.

@@ -59,6 +59,28 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "modeling/checkpointed_model.py",
+        "tests/modeling/common/test_checkpointed_model.py",
+        (
+            "hooks-of-checkpointing-stay",
+            "        if not enable and self._has_hooks_of_checkpointing:",
+            "        if False:",
+            "a_model_is_as_it_was_once_checkpointing_is_off",
+        ),
+        (
+            "hooks-that-were-asked-for-go-with-checkpointing",
+            "self._awaits_hooks, self._has_hooks_of_checkpointing = False, not is_asked_for",
+            "self._awaits_hooks, self._has_hooks_of_checkpointing = False, True",
+            "hooks_that_were_asked_for_stay_when_checkpointing_goes",
+        ),
+        (
+            "hooks-that-are-put-in-twice-are-lost",
+            "        if is_there:",
+            "        if False:",
+            "a_model_is_as_it_was_once_checkpointing_is_off",
+        ),
+    ),
+    *planted(
         "modeling/rows_of_adapters.py",
         "tests/modeling/test_token_rows_of_adapters.py",
         (
