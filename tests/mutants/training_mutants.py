@@ -51,6 +51,16 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "training/finetuning/run_data.py",
+        "tests/training/test_finetune.py",
+        (
+            "instructions-are-looked-at-after-statistics",
+            "        check_texts(frames, [instruction_of(options, config)])",
+            "        pass",
+            "a_row_without_an_instruction_is_refused_before_statistics_are_computed",
+        ),
+    ),
+    *planted(
         "training/own_classes.py",
         "tests/training/test_own_classes.py",
         (
