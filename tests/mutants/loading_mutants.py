@@ -91,7 +91,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         "tests/modeling/test_token_rows_of_adapters.py",
         (
             "an-adapter-without-rows-is-not-in-use",
@@ -152,7 +152,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         "tests/modeling/common/test_adapters_in_use.py",
         (
             "parts-that-train-whole-stay-off",
@@ -162,7 +162,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         "tests/modeling/test_adapters_through_model.py",
         (
             "what-a-release-leaves-out-stays-out",
@@ -740,7 +740,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         "tests/modeling/test_adapters_through_model.py",
         (
             "a-subfolder-s-adapter-is-not-checked",
@@ -806,7 +806,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         "tests/modeling/test_run_settings.py",
         (
             "adapters-predict-in-units-of-the-base",
@@ -838,7 +838,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         "tests/modeling/test_run_settings.py",
         (
             "a-model-with-an-adapter-writes-as-its-base",
@@ -892,7 +892,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         "tests/modeling/test_adapters_through_model.py",
         (
             "adapters-always-default-name",
@@ -900,6 +900,10 @@ MUTANTS = [
             "model.load_adapter(adapter.place, None,",
             "the_adapter_of_a_folder_gets_the_name_that_is_asked_for",
         ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_adapters_through_model.py",
         (
             "new-parts-not-for-an-adapters-base",
             'kwargs |= {"new_parts": new_parts} if new_parts else {}',
@@ -942,7 +946,7 @@ MUTANTS = [
         "tests/modeling/test_new_parts.py",
         (
             "new-parts-are-not-checked",
-            "        check_new(pretrained_model_name_or_path, parts, missing)\n",
+            "    check_new(source, parts, missing)\n",
             "",
             "parts_that_are_none_or_are_there_are_refused_by_name",
         ),

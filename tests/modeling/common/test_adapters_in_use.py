@@ -88,7 +88,7 @@ def do(model, step, runs):
     verb, *names = step.split()
     if verb == "lacking":
         with pytest.raises(RuntimeError, match="in the middle"), pytest.MonkeyPatch.context() as patched:
-            patched.setattr("vlahub.modeling.strict_loading.check_base", broken)
+            patched.setattr("vlahub.modeling.adapted_model.check_base", broken)
             runs.load(model, *names)
     elif verb == "load":
         runs.load(model, *names)
