@@ -1,53 +1,62 @@
 """An adapter is loaded or added whole and is in use, or a model is as it was: PEFT puts its layers in before anybody
 looks at its tensors."""
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
 from ..configuration.vla_errors import ConfigError
-from .adapters_in_use import adapters_of, switch_adapters, use_adapters
+from .adapters_in_use import check_name_free, use_adapters
+
+NOT_KEPT = ("merged_adapters",)  # which PEFT takes out of the weights when it puts another adapter in
 
 
 @contextmanager
 def whole_or_not_at_all(model: nn.Module, name: str) -> Iterator[None]:
     """Around the loading or adding of an adapter of this name: after it the adapter is the one that is in use, also
     where adapters were switched off, and it trains if its config says so. After an error the model has the modules,
-    the adapters, the active ones, the training modes and the trained parameters of before.
+    the adapters, the active ones, the training modes and the trained parameters of before, whoever put adapters in: the
+    model's own methods, or PEFT's around it.
+
+    Raises:
+        InputError: see `check_name_free`.
     """
-    modules = [(module, dict(module._modules), module.training) for module in model.modules()]
+    check_name_free(model, name)
+    before = [(module, fields_of(module)) for module in model.modules()]
     trained = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    before, active, were_off = adapters_of(model)
     try:
         yield
         use_adapters(model, name, is_frozen=model.peft_config[name].inference_mode)
     except BaseException:
-        if name not in before:
-            if before:
-                use_adapters(model, active[:1])  # PEFT takes none out of parts beside several, or if they differ
-            forget_adapter(model, name)
-            if before:
-                use_adapters(model, active)
-                switch_adapters(model, on=not were_off)
-            else:
-                model._hf_peft_config_loaded = False
-                vars(model).pop("peft_config", None)
-        for module, children, training in modules:
-            module._modules.clear()
-            module._modules.update(children)
-            module.training = training
+        for module, fields in before:
+            give_back(module, fields)
         for parameter, requires_grad in trained:
             parameter.requires_grad_(requires_grad)
         raise
 
 
-def forget_adapter(model: nn.Module, name: str) -> None:
-    """Take an adapter, or what there is of it, out of PEFT's modules, which may be of others or of none any more."""
-    if (config := getattr(model, "peft_config", {}).pop(name, None)) is not None:
-        peft = importlib.import_module("peft.functional")
-        peft.delete_adapter(model, name, prefix=f"{config.peft_type.value.lower()}_")
+def fields_of(module: nn.Module) -> dict[str, tuple[Any, Any]]:
+    """A module's own attributes, and of those that hold others, such as its children, what they hold."""
+    fields = {name: value for name, value in vars(module).items() if name not in NOT_KEPT}
+    return {name: (value, held(value)) for name, value in fields.items()}
+
+
+def held(value: Any) -> Any:
+    return value.copy() if isinstance(value, dict | list | set) else None
+
+
+def give_back(module: nn.Module, fields: dict[str, tuple[Any, Any]]) -> None:
+    """Put a module's attributes back, those that hold others as the same objects: PEFT's modules share some."""
+    own = vars(module)
+    for name in own.keys() - fields.keys() - set(NOT_KEPT):
+        del own[name]
+    for name, (value, content) in fields.items():
+        own[name] = value
+        if content is not None:
+            value.clear()
+            (value.extend if isinstance(value, list) else value.update)(content)
 
 
 @contextmanager

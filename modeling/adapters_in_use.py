@@ -24,6 +24,17 @@ def adapters_of(model: nn.Module) -> tuple[list[str], list[str], bool]:
     return list(model.peft_config), list(model.active_adapters()), any(p.disable_adapters for p in parts_of_peft(model))
 
 
+def check_name_free(model: nn.Module, name: str) -> None:
+    """Raises InputError for the name of an adapter that PEFT put into a model: transformers would write over it, and
+    refuses only those that it put in itself."""
+    by_peft = not getattr(model, "_hf_peft_config_loaded", False) and parts_of_peft(model)
+    if by_peft and name in getattr(model, "peft_config", {}):
+        raise InputError(
+            f"adapter {name!r} is in the model already, which PEFT wraps; give the new one another name, or call the "
+            "methods of the PeftModel."
+        )
+
+
 def switch_adapters(model: nn.Module, on: bool) -> None:
     for part in parts_of_peft(model):
         part.enable_adapters(on)

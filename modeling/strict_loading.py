@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,36 +14,20 @@ from ..configuration.checkpoint_card import is_model_of, write_checkpoint_card
 from ..configuration.checkpoint_place import check_target
 from ..configuration.transformers_release import IS_4
 from ..configuration.vla_errors import ConfigError
-from .adapter_filling import LEAVES_OUT, fill_by_peft
-from .adapter_loading import (
-    HAS_WEIGHT_MAPPING,
-    HUB_ARGUMENTS,
-    OF_ADAPTERS,
-    FoundAdapter,
-    adapter_of,
-    adapter_problems,
-    by_their_names,
-    check_names,
-    commit_of,
-    hub_arguments,
-    in_subfolder,
-    own_weight_mapping,
-)
-from .adapter_rollback import missing_part_is_named, whole_or_not_at_all
-from .adapters_in_use import check_usable, others_stay_in_use, switch_adapters, use_adapters
+from .adapted_model import AdaptedModel
+from .adapter_loading import adapter_of, check_names, hub_arguments
 from .attention_marks import all_parts_or_none
-from .base_weights import check_base, files_of
+from .base_weights import files_of
 from .built_fields import built_fields, check_as_built
-from .config_of_run import adapted_arguments
+from .checkpointed_model import CheckpointedModel
 from .fast_models import FastModel
 from .film import ZeroLinear
-from .generation_settings import apply_generation
 from .loading_arguments import check_disk, check_loading, explain_loading, is_plain, quantisation_of
 from .model_parts import kept_in_floating_point
 from .new_parts import check_new, parameters_of
 from .quantized_linear import quantise_layers, weights_that_are_there
 from .replaced_weights import files_since, one_set_of_weights, remove_replaced, shards_of_other_variants
-from .run_settings import OF_RUN, apply_settings, generation_of_run, settings_of_run, settle_settings
+from .run_settings import settle_settings
 from .saving_checks import check_whole
 from .spread_parts import bring_outputs_back
 
@@ -56,7 +40,16 @@ def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
     return list(pairs) if IS_4 else pairs
 
 
-class StrictPreTrainedModel(FastModel):
+def check_read(source: Any, info: dict[str, Any], parts: dict[str, Collection[str]]) -> None:
+    """Raises ConfigError for parameters that weights lack, bring or have in other shapes; parts: `{new part: its
+    parameters}`, which are all to be missing. info: of `from_pretrained`."""
+    problems = {kind: info[kind] for kind in ("unexpected_keys", "mismatched_keys")}
+    missing = set(info["missing_keys"])
+    check_names(source, {"missing_keys": missing.difference(*parts.values()), **problems})
+    check_new(source, parts, missing)
+
+
+class StrictPreTrainedModel(CheckpointedModel, AdaptedModel, FastModel):
     """A `PreTrainedModel` whose `from_pretrained` raises where transformers only warns, and which writes its card.
 
     Training asks a family's model for what follows; the attributes below have defaults.
@@ -221,36 +214,12 @@ class StrictPreTrainedModel(FastModel):
         except Exception as error:
             explain_loading(error, cls, pretrained_model_name_or_path, kwargs)
             raise
-        problems = {kind: info[kind] for kind in ("unexpected_keys", "mismatched_keys")}
-        missing = set(info["missing_keys"])
-        check_names(pretrained_model_name_or_path, {"missing_keys": missing.difference(*parts.values()), **problems})
-        check_new(pretrained_model_name_or_path, parts, missing)
+        check_read(pretrained_model_name_or_path, info, parts)
         check_disk(model)
         bring_outputs_back(model)
         if kwargs.get("variant") is None and kwargs.get("state_dict") is None:
             model.weights_from = files_of(model, kwargs)
         return (model, info) if output_loading_info else model
-
-    @classmethod
-    def from_adapter(cls, adapter: FoundAdapter, args: tuple, output_loading_info: bool, kwargs: dict[str, Any]):
-        """The base model, and in it the adapter, with the settings and statistics of its run; 5.x by itself reports on
-        the adapter only."""
-        kwargs = adapted_arguments(cls.config_class, adapter, kwargs)
-        others = {key: value for key, value in kwargs.items() if key not in OF_ADAPTERS + HUB_ARGUMENTS}
-        if getattr(others.get("config"), "_commit_hash", None) is not None:  # 4.57 goes by it, and not by the revision
-            others["config"] = copy.deepcopy(others["config"])
-            others["config"]._commit_hash = commit_of(adapter.base, adapter.base_files)
-        loaded = cls.from_pretrained(
-            adapter.base, *args, output_loading_info=output_loading_info, **others, **adapter.base_files
-        )
-        model = loaded[0] if output_loading_info else loaded
-        chosen = {name: getattr(model.config, name) for name in OF_RUN if hasattr(model.config, name)}
-        given = model.generation_config if kwargs.get("generation_config") is not None else None
-        model.load_adapter(adapter.place, kwargs.get("adapter_name"), adapter_kwargs=adapter.files)
-        for name, value in chosen.items():
-            setattr(model.config, name, value)
-        model.generation_config = given or model.generation_config
-        return loaded
 
     @classmethod
     def with_new_parts_kept(cls, name_or_path: Any, kwargs: dict[str, Any]) -> Any:
@@ -279,68 +248,6 @@ class StrictPreTrainedModel(FastModel):
         if not trust_remote_code:
             raise OSError(f"custom_generate of {place} runs with trust_remote_code=True alone.")
         return super().load_custom_generate(place, trust_remote_code=trust_remote_code, **kwargs)
-
-    def add_adapter(self, adapter_config: Any, adapter_name: str | None = None) -> None:
-        """As in transformers, also where adapters were switched off: the new one is in use, with all its parts. A model
-        that PEFT cannot add it to is as before."""
-        with whole_or_not_at_all(self, adapter_name or "default"):
-            super().add_adapter(adapter_config, adapter_name)
-
-    def set_adapter(self, adapter_name: str | list[str]) -> None:
-        """As in transformers; parts that an adapter replaces whole go with it, and adapters that were switched off are
-        in use again.
-
-        Raises:
-            InputError: there is no such adapter, or there are several that do not go together, see `check_usable`.
-        """
-        check_usable(self, adapter_name)
-        use_adapters(self, adapter_name)
-
-    def disable_adapters(self) -> None:
-        """As in transformers, of all that an adapter replaces."""
-        super().disable_adapters()
-        switch_adapters(self, on=False)
-
-    def enable_adapters(self) -> None:
-        """As in transformers, of all that the active adapters replace, which trains again."""
-        super().enable_adapters()
-        switch_adapters(self, on=True)
-
-    def delete_adapter(self, adapter_names: str | list[str]) -> None:
-        """As in transformers; of the adapters that are left one is in use with all its parts."""
-        with others_stay_in_use(self):
-            super().delete_adapter(adapter_names)
-
-    def load_adapter(self, peft_model_id: str | None = None, adapter_name: str | None = None, *args, **kwargs) -> Any:
-        """As in transformers; after it the adapter is the one that is in use. The config gets the statistics and the
-        names of the views of the adapter's run, from the dataset_statistics.json and the view_names.json, else the
-        processor_config.json beside it; and `generate` stops where the run's generation_config.json says. A model that
-        refuses an adapter is as before.
-
-        Raises:
-            ConfigError: the adapter lacks tensors of its config or holds others, on 5.x also of other shapes; the
-                message names them. Or its run's statistics are none that this model can have, or others than those of
-                an adapter that it has already; or it was trained beside other weights, see `check_base`.
-        """
-        kwargs = by_their_names(super().load_adapter, args, kwargs)
-        settings = settings_of_run(self, peft_model_id, adapter_name, kwargs)
-        generation = generation_of_run(self, peft_model_id, kwargs)
-        if HAS_WEIGHT_MAPPING:
-            kwargs["weight_mapping"] = own_weight_mapping(self)
-            kwargs["ignore_mismatched_sizes"] = True  # refused below, by name
-        place, files = in_subfolder(peft_model_id, kwargs.pop("adapter_kwargs"))
-        adapter_name = adapter_name or "default"
-        if kwargs.get("hotswap"):  # the tensors of the one before are not kept
-            check_base(self, place, hub_arguments(files))
-        with whole_or_not_at_all(self, adapter_name), missing_part_is_named():
-            info = super().load_adapter(place, adapter_name, adapter_kwargs=dict(files), **kwargs)
-            if LEAVES_OUT:
-                info = fill_by_peft(self, place, adapter_name, kwargs.get("adapter_state_dict"), hub_arguments(files))
-            check_names(peft_model_id, adapter_problems(self, place, adapter_name, info, hub_arguments(files)))
-            check_base(self, place, hub_arguments(files))
-        apply_settings(self.config, settings, peft_model_id)
-        apply_generation(self, generation, adapter_name)
-        return info
 
     def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
         """As in transformers; output embeddings that it makes are in the mode, training or evaluation, of the old."""

@@ -137,7 +137,6 @@ def with_other_names(settings: dict[str, Any], names: dict[str, str]) -> dict[st
         model["vocab"] = [[names.get(piece, piece), score] for piece, score in model["vocab"]]
     if isinstance(model.get("unk_token"), str):
         model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
-    settings["truncation"] = settings["padding"] = None
     return settings
 
 

@@ -32,12 +32,13 @@ def check_learnable(config: Any) -> None:
 
 
 def check_trainable(model: Any) -> None:
-    """Refuse a model of another class, see `check_own_classes`, one that has no part that was trained before, and one
-    that would learn something else, see `check_learnable`.
+    """Refuse a model of another class, see `check_own_classes`, or that PEFT wraps, one that has no part that was
+    trained before, and one that would learn something else, see `check_learnable`.
 
     Raises:
         InputError: the message names the class.
     """
+    check_not_wrapped(model)
     check_own_classes(model)
     check_full_precision_weights(model)
     check_learnable(model.config)
@@ -45,6 +46,20 @@ def check_trainable(model: Any) -> None:
         raise InputError(
             f"{type(model).__name__} has no part that was trained before: its `pretrained_parts`, "
             f"{model.pretrained_parts}, must name a child, such as its language model."
+        )
+
+
+def check_not_wrapped(model: Any) -> None:
+    """Refuse a model that PEFT wraps: it answers for the one inside, whose parts have other names in it.
+
+    Raises:
+        InputError: the message says which model to ask for.
+    """
+    if hasattr(model, "get_base_model"):
+        raise InputError(
+            f"a {type(model).__name__} is a model that PEFT wraps already: give the one inside it, "
+            "model.get_base_model(), and what is found for a further adapter to add_adapter; what the wrapped one "
+            "trains is set by its adapters."
         )
 
 

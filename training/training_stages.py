@@ -53,13 +53,16 @@ def trainable_parameter_groups(
         stage `vlm` the groups `backbone` and, unless it is frozen, `vision`.
 
     Raises:
-        InputError: the stage is unknown, or the number of layers does not fit it or the model.
+        InputError: the stage is unknown, or the number of layers does not fit it or the model; or `action_loss_only` is
+            False in stage A and no text of the model depends on what is new.
         ConfigError: a factor is not a positive number.
     """
     check_trainable(model)
     layers = layers_of(model.language_part)
     scales = backbone_lr_scale, expert_lr_scale, vision_lr_scale
     check_arguments(stage, backbone_unfreeze_layers, len(layers), *scales)
+    if stage == "A" and not action_loss_only:
+        check_text_trains(model)
     if stage == "vlm":
         return trainable(model, groups_of_vlm(model, vision_lr_scale), lr)
     if action_loss_only and stage != "A":
@@ -110,6 +113,15 @@ def trained_before(model: PreTrainedModel, layers: Sequence[nn.Module] | None) -
         return [parameter for layer in layers for parameter in layer.parameters()]
     frozen = {id(parameter) for part in model.frozen_parts for parameter in part.parameters()}
     return [parameter for parameter in model.parameters() if id(parameter) not in frozen]
+
+
+def check_text_trains(model: PreTrainedModel) -> None:
+    """Raises InputError where text would train nothing of what is new."""
+    if not getattr(model.config, "text_reads_new_parts", True):  # code of an earlier checkpoint does not say
+        raise InputError(
+            f"action_loss_only=False: stage A trains what is new alone, and of this {model.config.model_type} no text "
+            "depends on it; leave it out, or train more (stage B or full, or vlahub.lora_config)."
+        )
 
 
 def check_arguments(stage: str, num_layers: int, depth: int, *scales: float) -> None:

@@ -15,7 +15,7 @@ from transformers.integrations.peft import PeftAdapterMixin
 
 import vlahub
 from vlahub.errors import CheckpointError, ConfigError
-from vlahub.modeling import strict_loading
+from vlahub.modeling import adapted_model
 from vlahub.modeling.adapter_loading import adapter_of
 from vlahub.modeling.strict_loading import StrictPreTrainedModel
 
@@ -201,8 +201,8 @@ def test_words_beside_adapter_kwargs_say_which_files_are_meant(word, family, fam
         raise KeyboardInterrupt
 
     monkeypatch.setattr(PeftAdapterMixin, "load_adapter", load)
-    monkeypatch.setattr(strict_loading, "settings_of_run", lambda *args: asked.update(beside=dict(args[-1])) or {})
-    monkeypatch.setattr(strict_loading, "generation_of_run", lambda *args: None)
+    monkeypatch.setattr(adapted_model, "settings_of_run", lambda *args: asked.update(beside=dict(args[-1])) or {})
+    monkeypatch.setattr(adapted_model, "generation_of_run", lambda *args: None)
     with pytest.raises(KeyboardInterrupt):
         model.load_adapter("user/adapter", "robot", **{word: "x"})
     assert asked["adapter_kwargs"] == asked["beside"]["adapter_kwargs"] == {word: "x"} and word not in asked
@@ -371,7 +371,7 @@ def test_what_a_release_leaves_out_of_an_adapter_is_put_in(
                 parameter.data.zero_()
 
     monkeypatch.setattr(PeftAdapterMixin, "load_adapter", leaving_all_out)
-    monkeypatch.setattr(strict_loading, "LEAVES_OUT", True)
+    monkeypatch.setattr(adapted_model, "LEAVES_OUT", True)
     model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
     if by_its_state:
         config = trained.model.peft_config["default"]

@@ -25,8 +25,8 @@ MUTANTS = [
         "tests/modeling/test_adapters_through_model.py",
         (
             "refused-adapter-stays-in-the-model",
-            "        for module, children, training in modules:",
-            "        for module, children, training in []:",
+            "        for module, fields in before:",
+            "        for module, fields in []:",
             "a_model_that_refuses_an_adapter_is_as_before",
         ),
         (
@@ -40,16 +40,64 @@ MUTANTS = [
         "modeling/adapter_rollback.py",
         "tests/modeling/common/test_adapters_in_use.py",
         (
-            "a-refused-adapter-stays-in-parts-beside-several",
-            "use_adapters(model, active[:1])  # PEFT takes",
-            "use_adapters(model, active)  # PEFT takes",
-            "adapters_of_lora_alone_are_used_together",
+            "a-refused-adapter-stays-active-in-parts",
+            "        own[name] = value\n",
+            "        pass\n",
+            "a_model_that_peft_wraps_is_as_before_where_it_refuses_an_adapter",
         ),
         (
             "an-adapter-that-cannot-be-added-stays-named",
-            "            forget_adapter(model, name)\n",
-            "",
+            "if content is not None:",
+            "if False:",
             "an_adapter_that_cannot_be_added_leaves_the_model_as_it_was",
+        ),
+        (
+            "an-adapter-of-peft-is-written-over",
+            "    check_name_free(model, name)\n",
+            "",
+            "a_model_that_peft_wraps_is_as_before_where_it_refuses_an_adapter",
+        ),
+    ),
+    *planted(
+        "modeling/checkpointed_model.py",
+        "tests/modeling/common/test_checkpointed_model.py",
+        (
+            "hooks-of-checkpointing-stay",
+            "        if not enable and self._has_hooks_of_checkpointing:",
+            "        if False:",
+            "a_model_is_as_it_was_once_checkpointing_is_off",
+        ),
+        (
+            "hooks-that-were-asked-for-go-with-checkpointing",
+            "self._awaits_hooks, self._has_hooks_of_checkpointing = False, not is_asked_for",
+            "self._awaits_hooks, self._has_hooks_of_checkpointing = False, True",
+            "hooks_that_were_asked_for_stay_when_checkpointing_goes",
+        ),
+        (
+            "hooks-that-are-put-in-twice-are-lost",
+            "        if is_there:",
+            "        if False:",
+            "a_model_is_as_it_was_once_checkpointing_is_off",
+        ),
+    ),
+    *planted(
+        "modeling/rows_of_adapters.py",
+        "tests/modeling/test_token_rows_of_adapters.py",
+        (
+            "rows-of-tokens-are-asked-of-adapters-without",
+            "            setattr(part, method, of_own_adapters(part, getattr(part, method)))",
+            "            pass",
+            "an_adapter_without_rows_is_saved_whole_beside_one_with_them",
+        ),
+    ),
+    *planted(
+        "modeling/adapted_model.py",
+        "tests/modeling/test_token_rows_of_adapters.py",
+        (
+            "an-adapter-without-rows-is-not-in-use",
+            "return super().active_adapters() or next(",
+            "return super().active_adapters() if self else next(",
+            "an_adapter_without_rows_is_saved_whole_beside_one_with_them",
         ),
     ),
     *planted(
@@ -104,7 +152,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         "tests/modeling/common/test_adapters_in_use.py",
         (
             "parts-that-train-whole-stay-off",
@@ -114,7 +162,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         "tests/modeling/test_adapters_through_model.py",
         (
             "what-a-release-leaves-out-stays-out",
@@ -692,7 +740,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         "tests/modeling/test_adapters_through_model.py",
         (
             "a-subfolder-s-adapter-is-not-checked",
@@ -758,7 +806,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         "tests/modeling/test_run_settings.py",
         (
             "adapters-predict-in-units-of-the-base",
@@ -790,7 +838,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         "tests/modeling/test_run_settings.py",
         (
             "a-model-with-an-adapter-writes-as-its-base",
@@ -844,7 +892,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         "tests/modeling/test_adapters_through_model.py",
         (
             "adapters-always-default-name",
@@ -852,6 +900,10 @@ MUTANTS = [
             "model.load_adapter(adapter.place, None,",
             "the_adapter_of_a_folder_gets_the_name_that_is_asked_for",
         ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_adapters_through_model.py",
         (
             "new-parts-not-for-an-adapters-base",
             'kwargs |= {"new_parts": new_parts} if new_parts else {}',
@@ -894,7 +946,7 @@ MUTANTS = [
         "tests/modeling/test_new_parts.py",
         (
             "new-parts-are-not-checked",
-            "        check_new(pretrained_model_name_or_path, parts, missing)\n",
+            "    check_new(source, parts, missing)\n",
             "",
             "parts_that_are_none_or_are_there_are_refused_by_name",
         ),

@@ -82,7 +82,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/adapted_model.py",
         BASE_WEIGHTS,
         (
             "an-adapter-is-loaded-into-any-weights",

@@ -51,6 +51,36 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "training/finetuning/run_data.py",
+        "tests/training/test_finetune.py",
+        (
+            "instructions-are-looked-at-after-statistics",
+            "        check_texts(frames, [instruction_of(options, config)])",
+            "        pass",
+            "a_row_without_an_instruction_is_refused_before_statistics_are_computed",
+        ),
+    ),
+    *planted(
+        "training/own_classes.py",
+        "tests/training/test_own_classes.py",
+        (
+            "a-wrapped-model-has-nothing-to-adapt",
+            'if hasattr(model, "get_base_model"):',
+            "if False:",
+            "a_model_that_peft_wraps_already_is_refused_in_these_words",
+        ),
+    ),
+    *planted(
+        "training/training_stages.py",
+        "tests/training/test_settled_options.py",
+        (
+            "groups-for-text-that-nothing-learns-from",
+            'if stage == "A" and not action_loss_only:',
+            "if False:",
+            "text_beside_stage_a_is_refused_where_it_reaches_nothing_that_trains",
+        ),
+    ),
+    *planted(
         "configuration/multimodal_vla/configuration_multimodal_vla.py",
         "tests/training/test_settled_options.py",
         (

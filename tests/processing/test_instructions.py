@@ -161,6 +161,17 @@ def test_spelt_tokens_get_the_ids_of_a_tokenizer_without_them(kind, text):
     assert prompt_token_ids(tokenizer, ["a ", " b"], "ab c") == tokenizer("a ab c b")["input_ids"]
 
 
+@pytest.mark.parametrize("kind", ["BPE", "WordLevel", "Unigram"])
+def test_a_tokenizer_that_cut_and_filled_a_text_before_does_neither_with_a_prompt(kind):
+    tokenizer, text = made(kind, True), "abc <|end|> ab"
+    wanted = prompt_token_ids(tokenizer, ["a ", " b"], text)
+    tokenizer.pad_token = "<|end|>"
+    for length in (2, 64):
+        tokenizer(text, truncation=True, padding="max_length", max_length=length)
+        assert tokenizer.backend_tokenizer.truncation and tokenizer.backend_tokenizer.padding
+        assert prompt_token_ids(tokenizer, ["a ", " b"], text) == wanted
+
+
 def test_tokens_that_may_be_there_stay():
     tokenizer = made("BPE", True)
     ids = prompt_token_ids(tokenizer, ["a ", ""], "<i_1> <|end|>", kept=["<i_1>"])

@@ -203,6 +203,16 @@ def test_an_unread_option_is_refused_before_the_model_is_loaded(finetune, family
         finetune([*sources, "--train", "B", "--top_layers", "99"])
 
 
+def test_a_row_without_an_instruction_is_refused_before_statistics_are_computed(finetune, table, tmp_path, monkeypatch):
+    frames = load_frames(table)
+    told = ["", *frames["task"][1:]]
+    frames.remove_columns("task").add_column("task", told).save_to_disk(tmp_path / "data")
+    monkeypatch.setattr("vlahub.training.finetuning.run_data.run_statistics", None)
+    sources = ["--model", "multimodal_vla", "--dataset", str(tmp_path / "data"), "--output_dir", str(tmp_path / "run")]
+    with pytest.raises(InputError, match="column 'task' has no text in row 0: ''"):
+        finetune([*sources, *QUICK, "--max_steps", "1"])
+
+
 def test_a_model_that_would_learn_something_else_is_refused_before_it_is_loaded(finetune, table, tmp_path, monkeypatch):
     from tiny_models import write_model
 

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from peft import get_peft_model
 from torch import nn
 
 import vlahub
@@ -60,6 +61,26 @@ USES = {
 def test_a_model_without_a_part_that_was_trained_before_is_refused(model, use):
     with pytest.raises(InputError, match="Unfinished has no part that was trained before: its `pretrained_parts`"):
         use(model)
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_model_that_peft_wraps_already_is_refused_in_these_words(use, tiny):
+    model = tiny("cogvla").model
+    wrapped = get_peft_model(model, vlahub.lora_config(model, r=4))
+    trained = [parameter.requires_grad for parameter in wrapped.parameters()]
+    with pytest.raises(InputError, match=r"a PeftModel .* PEFT wraps already.*model\.get_base_model\(\)"):
+        use(wrapped)
+    assert [parameter.requires_grad for parameter in wrapped.parameters()] == trained
+
+
+def test_what_a_wrapped_model_is_refused_for_goes_with_the_one_inside_it(tiny):
+    model = tiny("cogvla").model
+    wrapped = get_peft_model(model, vlahub.lora_config(model, r=4))
+    trained = {name for name, parameter in wrapped.named_parameters() if parameter.requires_grad}
+    wrapped.add_adapter("second", vlahub.lora_config(wrapped.get_base_model(), r=4))
+    wrapped.set_adapter("second")
+    found = {name.replace(".second", ".default") for name, p in wrapped.named_parameters() if p.requires_grad}
+    assert found == trained
 
 
 USES_OF_A_MODEL = USES | {

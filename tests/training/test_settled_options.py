@@ -33,7 +33,7 @@ def options_of(**given):
 def test_text_beside_stage_a_is_refused_where_it_reaches_nothing_that_trains(tiny, name):
     family, fields = WRITING[name]
     made = tiny(family, labels=True, **fields)
-    trainable_parameter_groups(made.model, "A", action_loss_only=False)
+    trainable_parameter_groups(made.model, "A")
     loss = made.model(**made.batch).lm_loss
     if loss.requires_grad:
         loss.backward()
@@ -46,6 +46,13 @@ def test_text_beside_stage_a_is_refused_where_it_reaches_nothing_that_trains(tin
         else:
             with pytest.raises(VLAError, match=f"--{option} True: --train A .*no text depends on"):
                 check_settled(asked, made.model.config)
+    made.model.requires_grad_(True)
+    if reached:
+        assert trainable_parameter_groups(made.model, "A", action_loss_only=False)
+    else:
+        with pytest.raises(VLAError, match=r"action_loss_only=False: stage A .*no text depends on"):
+            trainable_parameter_groups(made.model, "A", action_loss_only=False)
+        assert all(parameter.requires_grad for parameter in made.model.parameters())
     for train in ("lora", "B", "full"):
         check_settled(options_of(train=train, top_layers=1, **LEARNS_TEXT), made.model.config)
 

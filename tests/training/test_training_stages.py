@@ -137,10 +137,10 @@ def test_what_actions_do_not_reach_of_the_language_model_is_known_beforehand(mad
 
 @every_case
 def test_all_that_a_stage_trains_gets_a_gradient(made, name):
-    model, options = made.model, {"action_loss_only": CASES[name][2] is not None}
-    trained = {}
+    model, of_actions, trained = made.model, CASES[name][2] is not None, {}
     for stage, layers in (("A", 0), ("B", 2), ("full", 0)):
-        groups = trainable_parameter_groups(model, stage, layers, **options)
+        alone = of_actions or (stage == "A" and not model.config.text_reads_new_parts)
+        groups = trainable_parameter_groups(model, stage, layers, action_loss_only=alone)
         chosen = {id(p) for group in groups for p in group["params"]}
         assert chosen == {id(p) for p in model.parameters() if p.requires_grad}
         assert len(chosen) == sum(len(group["params"]) for group in groups)

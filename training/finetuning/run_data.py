@@ -11,7 +11,7 @@ from transformers import PretrainedConfig, ProcessorMixin, TrainingArguments
 from ...configuration.view_names import record_views
 from ..augmentation import RandomAugmentation
 from ..collators import collator_for
-from ..dataset_columns import camera_columns, require_columns
+from ..dataset_columns import camera_columns, check_texts, require_columns
 from ..episodes import hold_out_episodes
 from ..example_columns import ExampleColumns
 from ..hub_dataset import dataset_folder
@@ -79,6 +79,7 @@ def settle_data(
     assumed = assumptions(frames, options, config, state)
     statistics = None
     if config.normalization_type is not None:
+        check_texts(frames, [instruction_of(options, config)])  # as the examples do, which wait for the statistics
         given = (begun_with, ()) if begun_with else (options.statistics, options.unmasked_actions)
         rows = len(frames) + len(held_out or ())
         statistics = run_statistics(frames, options.dataset, *given, options.action, state, quiet, progress, rows)

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from model_variants import FEW_FIRST, randomized
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 
 import vlahub
 from vlahub.errors import CheckpointError, InputError
+from vlahub.modeling.adapters_in_use import parts_of_peft
 
 pytestmark = [pytest.mark.newest, pytest.mark.usefixtures("adapters_of_transformers")]
 
@@ -87,7 +88,7 @@ def do(model, step, runs):
     verb, *names = step.split()
     if verb == "lacking":
         with pytest.raises(RuntimeError, match="in the middle"), pytest.MonkeyPatch.context() as patched:
-            patched.setattr("vlahub.modeling.strict_loading.check_base", broken)
+            patched.setattr("vlahub.modeling.adapted_model.check_base", broken)
             runs.load(model, *names)
     elif verb == "load":
         runs.load(model, *names)
@@ -210,6 +211,37 @@ def test_an_adapter_that_cannot_be_added_leaves_the_model_as_it_was(runs, has_ad
     assert [name for name, _ in model.named_modules()] == names and trained_by(model) == trained
     assert list(getattr(model, "peft_config", {})) == ["pick"] * has_adapter
     torch.testing.assert_close(runs.predict(model), runs.actions["pick" if has_adapter else None], **CLOSE)
+    runs.load(model, "push")
+    torch.testing.assert_close(runs.predict(model), runs.actions["push"], **CLOSE)
+
+
+def state_of(model):
+    """All modules with what PEFT says of them, and all parameters."""
+    modules = {name: (type(each).__name__, each.training) for name, each in model.named_modules()}
+    parts = [(part.disable_adapters, list(part.active_adapters)) for part in parts_of_peft(model)]
+    parameters = {name: (each.requires_grad, each.tolist()) for name, each in model.named_parameters()}
+    return modules, parts, parameters, list(model.peft_config)
+
+
+@one_of_each
+@pytest.mark.parametrize("off", [False, True])
+def test_a_model_that_peft_wraps_is_as_before_where_it_refuses_an_adapter(runs, off):
+    model = runs.fresh()
+    config = vlahub.lora_config(model, 2, 4)
+    wrapped = changed(get_peft_model(model, copy.deepcopy(config), "lift"), 7)
+    if off:
+        wrapped.base_model.disable_adapter_layers()
+    before, lift = state_of(model), runs.predict(model)
+    do(model, "lacking push", runs)
+    for add in (
+        lambda: model.add_adapter(config, "lift"),
+        lambda: model.load_adapter(None, "lift", peft_config=config, adapter_state_dict={}),
+    ):
+        with pytest.raises(InputError, match="adapter 'lift' is in the model already, which PEFT wraps"):
+            add()
+    assert state_of(model) == before
+    assert list(wrapped.peft_config) == wrapped.active_adapters == ["lift"]
+    assert torch.equal(runs.predict(model), lift)
     runs.load(model, "push")
     torch.testing.assert_close(runs.predict(model), runs.actions["push"], **CLOSE)
 
