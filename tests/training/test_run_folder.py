@@ -10,7 +10,7 @@ from vlahub.training import run_folder
 from vlahub.training.finetuning.arguments import check_finetune, make_arguments
 from vlahub.training.finetuning.options import FinetuneOptions
 from vlahub.training.finetuning.run_record import check_resumed
-from vlahub.training.run_folder import RECORD, check_run_folder
+from vlahub.training.run_folder import RECORD, check_run_folder, clear_run_folder
 
 
 def told(folder, overwrite):
@@ -80,3 +80,13 @@ def test_a_run_is_not_written_into_what_it_reads(tmp_path):
     (tmp_path / "meta").mkdir()  # as of a dataset, of folders alone
     with pytest.raises(InputError, match="is what this run reads"):
         check_run_folder(tmp_path, resume=False, overwrite=False, sources=["you/model", tmp_path])
+
+
+@pytest.mark.parametrize("name", ["checkpoint-best", "checkpoint-3-copy"])
+def test_a_copy_of_a_checkpoint_that_somebody_named_is_no_part_of_a_run(tmp_path, name):
+    (copied := tmp_path / name).mkdir()
+    check_run_folder(tmp_path, resume=False, overwrite=False)
+    (tmp_path / "checkpoint-3").mkdir()
+    check_run_folder(tmp_path, resume=False, overwrite=True, sources=[copied])
+    clear_run_folder(tmp_path)
+    assert list(tmp_path.iterdir()) == [copied]

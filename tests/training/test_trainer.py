@@ -237,6 +237,9 @@ def test_the_last_checkpoint_is_the_whole_one_of_the_largest_step(tmp_path):
         (folder := tmp_path / f"checkpoint-{step}").mkdir()
         (folder / "trainer_state.json").write_text(state)
     (tmp_path / "checkpoint-3000").mkdir()
+    for copied in ("checkpoint-best", "checkpoint-4000-copy"):  # somebody's own
+        (folder := tmp_path / copied).mkdir()
+        (folder / "trainer_state.json").write_text("{}")
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-1000")
 
 

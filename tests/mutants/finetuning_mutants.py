@@ -1,0 +1,249 @@
+"""What a fine-tune makes of its options: of data, model, arguments, folder and card."""
+
+from .planted import planted
+
+ARGUMENTS = "tests/training/test_finetuning_arguments.py"
+CHECKPOINTING_ARGUMENTS = "tests/training/test_checkpointing_arguments.py"
+RUN_CARD = "tests/training/test_run_card.py"
+RUN_DATA = "tests/training/test_run_data.py"
+RUN_DESCRIPTION = "tests/training/test_run_description.py"
+RUN_FOLDER = "tests/training/test_run_folder.py"
+RUN_MODEL = "tests/training/test_run_model.py"
+TRAINER = "tests/training/test_trainer.py"
+
+MUTANTS = [
+    *planted(
+        "training/finetuning/run_data.py",
+        RUN_DATA,
+        (
+            "columns-are-missed-behind-the-statistics",
+            "    require_columns(frames, [*options.images, *texts_of(options, config)])\n",
+            "",
+            "a_column_that_is_missing_is_told_of_before_all_rows_are_read",
+        ),
+        (
+            "statistics-of-the-whole-are-those-of-others",
+            "rows = len(frames) + len(held_out or ())",
+            "rows = len(frames)",
+            "statistics_of_the_whole_dataset_are_not_said_to_be_of_others",
+        ),
+        (
+            "views-that-only-the-processor-knows",
+            "processor.view_names or config.view_names, options",
+            "config.view_names, options",
+            "views_are_those_that_were_named_else_those_that_the_checkpoint_saw",
+        ),
+        (
+            "named-views-lose-to-the-checkpoints",
+            "config.view_names, options.images)\n    views",
+            "config.view_names, [])\n    views",
+            "views_are_those_that_were_named_else_those_that_the_checkpoint_saw",
+        ),
+        (
+            "examples-are-refused-by-the-first-step",
+            "    collator([found[0]])  # for what it refuses\n",
+            "",
+            "an_example_that_the_model_does_not_take_is_refused_before_it_is_loaded",
+        ),
+        (
+            "what-is-learnt-is-measured",
+            "collator.examples_from(held_out, columns)",
+            "collator.examples_from(frames, columns)",
+            "what_is_held_out_is_measured_and_not_learnt",
+        ),
+        (
+            "examples-are-rows",
+            "state, len(frames), assumed)",
+            "state, len(found), assumed)",
+            "rows_of_a_run_are_those_of_its_data_however_many_examples_they_make",
+        ),
+        (
+            "cars-need-an-instruction",
+            "options.text or (None if config.normalization_type is None else INSTRUCTION)",
+            "options.text or INSTRUCTION",
+            "a_car_needs_no_instruction_unless_one_is_named",
+        ),
+        (
+            "answers-of-the-default-column-are-not-learnt",
+            "(options.answer or ANSWER) if options.learn_text",
+            "options.answer if options.learn_text",
+            "every_option_of_a_column_names_the_one_that_is_for_it",
+        ),
+        (
+            "advantages-are-weights",
+            "names = options.weight_column, options.advantage_column, options.embodiment_column, answer",
+            "names = options.advantage_column, options.weight_column, options.embodiment_column, answer",
+            "every_option_of_a_column_names_the_one_that_is_for_it",
+        ),
+        (
+            "the-last-action-is-never-repeated",
+            "*names, options.repeat_last)",
+            "*names)",
+            "every_option_of_a_column_names_the_one_that_is_for_it",
+        ),
+        (
+            "a-named-state-is-left-out-beside-none",
+            "options.state == [STATE] and STATE not in frames.column_names",
+            "STATE not in frames.column_names",
+            "a_state_that_was_named_is_never_left_out",
+        ),
+        (
+            "images-are-never-augmented",
+            "RandomAugmentation() if options.augment else None",
+            "None",
+            "a_collator_learns_what_the_options_say",
+        ),
+        (
+            "a-vlm-by-text-alone-learns-actions",
+            '"learn_actions": False}',
+            '"learn_actions": True}',
+            "a_collator_learns_what_the_options_say",
+        ),
+        (
+            "trajectories-as-text-are-not-learnt",
+            "if options.trajectory_text else {}",
+            "if False else {}",
+            "a_collator_learns_what_the_options_say",
+        ),
+        (
+            "given-statistics-are-assumed-to-be-computed",
+            "not options.statistics and not Path",
+            "not Path",
+            "what_nobody_said_is_told_and_nothing_else",
+        ),
+        (
+            "views-are-taken-for-granted-in-silence",
+            "if not options.images and not config.view_names:",
+            "if options.images and not config.view_names:",
+            "what_nobody_said_is_told_and_nothing_else",
+        ),
+        (
+            "what-was-assumed-is-not-said",
+            "state, len(frames), assumed)",
+            "state, len(frames))",
+            "a_run_has_what_was_assumed_of_it_beside_its_data",
+        ),
+    ),
+    *planted(
+        "training/finetuning/arguments.py",
+        ARGUMENTS,
+        (
+            "unknown-arguments-end-in-a-traceback",
+            "except (ValueError, TypeError, ImportError) as error:",
+            "except (ValueError, ImportError) as error:",
+            "what_transformers_refuses_is_told_of_in_its_own_words",
+            "an_argument_that_there_is_not_is_told_of",
+        ),
+        (
+            "zero3-splits-a-model-that-is-being-loaded",
+            "    unset_hf_deepspeed_config()  # ZeRO-3",
+            "    pass  # ZeRO-3",
+            "a_model_is_loaded_whole_before_deepspeed_splits_it",
+        ),
+        (
+            "a-run-removes-the-data-that-it-reads",
+            "sources = options.model, options.dataset",
+            "sources = (options.model,)",
+            "what_a_run_reads_is_not_removed_by_it",
+        ),
+        (
+            "arguments-without-effect-pass",
+            '        if getattr(arguments, name):\n            raise InputError(f"--{name} has no',
+            '        if False:\n            raise InputError(f"--{name} has no',
+            "an_argument_that_has_no_effect_or_would_end_badly_is_refused",
+        ),
+        (
+            "what-a-trainer-refuses-is-refused-behind-the-loading",
+            "    check_trainers_arguments(arguments)\n",
+            "",
+            "an_argument_that_has_no_effect_or_would_end_badly_is_refused",
+        ),
+        (
+            "trackers-are-missed-behind-the-loading",
+            "    check_trackers(arguments.report_to)\n",
+            "",
+            "an_argument_that_has_no_effect_or_would_end_badly_is_refused",
+            "a_tracker_that_is_not_installed_is_named_with_its_package",
+        ),
+        (
+            "packages-by-the-names-of-their-trackers",
+            "PACKAGES.get(name, name)",
+            "name",
+            "a_tracker_that_is_not_installed_is_named_with_its_package",
+        ),
+        (
+            "optimisers-are-missed-behind-the-loading",
+            "    check_optimizer(arguments)\n",
+            "",
+            "an_optimiser_that_cannot_be_made_is_refused_but_for_one_that_is_made_for_a_model",
+        ),
+        (
+            "optimisers-of-a-model-are-made-without-it",
+            "    if name.startswith(OF_THEIR_MODEL):",
+            "    if False:",
+            "an_optimiser_that_cannot_be_made_is_refused_but_for_one_that_is_made_for_a_model",
+        ),
+        (
+            "optimisers-by-the-name-of-their-enum",
+            'name = str(getattr(arguments.optim, "value", arguments.optim))',
+            "name = str(arguments.optim)",
+            "an_optimiser_that_cannot_be_made_is_refused_but_for_one_that_is_made_for_a_model",
+        ),
+    ),
+    *planted(
+        "training/finetuning/arguments.py",
+        CHECKPOINTING_ARGUMENTS,
+        (
+            "checkpointing-by-its-newer-name-is-switched-off",
+            "if hasattr(self, new) and getattr(self, new) is None:",
+            "if hasattr(self, new):",
+            "checkpointing_by_its_newer_name_is_what_was_asked_for",
+        ),
+    ),
+    *planted(
+        "training/finetuning/run_record.py",
+        RUN_DESCRIPTION,
+        (
+            "runs-without-a-record-are-none",
+            "        if not results_in(folder):\n",
+            "        if True:\n",
+            "a_record_of_an_earlier_release_says_nothing_of_the_arguments",
+        ),
+    ),
+    *planted(
+        "training/finetuning/unread_options.py",
+        RUN_DESCRIPTION,
+        (
+            "models-without-a-state-have-many-embodiments",
+            "return unread if config.state_size else unread | {",
+            "return unread if config.state_size else {",
+            "an_option_that_nothing_reads_is_refused",
+        ),
+        (
+            "options-of-0-are-not-given",
+            "if name in given and train not in kinds",
+            "if given.get(name) and train not in kinds",
+            "an_option_of_another_kind_of_training_is_refused_with_the_value_that_it_has_anyway",
+        ),
+    ),
+    *planted(
+        "training/run_folder.py",
+        TRAINER,
+        (
+            "the-last-checkpoint-by-its-letters",
+            'key=lambda path: int(path.name.split("-")[-1])',
+            "key=lambda path: path.name",
+            "the_last_checkpoint_is_the_whole_one_of_the_largest_step",
+        ),
+    ),
+    *planted(
+        "training/run_folder.py",
+        RUN_FOLDER,
+        (
+            "copies-of-checkpoints-go-with-their-run",
+            "if CHECKPOINT.fullmatch(path.name) and path.is_dir()]",
+            "if path.is_dir()]",
+            "a_copy_of_a_checkpoint_that_somebody_named_is_no_part_of_a_run[checkpoint-3-copy]",
+        ),
+    ),
+]
