@@ -4,6 +4,7 @@ from .planted import planted
 
 ARGUMENTS = "tests/training/test_finetuning_arguments.py"
 CHECKPOINTING_ARGUMENTS = "tests/training/test_checkpointing_arguments.py"
+OVERVIEW = "tests/training/test_overview.py"
 RUN_CARD = "tests/training/test_run_card.py"
 RUN_DATA = "tests/training/test_run_data.py"
 RUN_DESCRIPTION = "tests/training/test_run_description.py"
@@ -198,6 +199,108 @@ MUTANTS = [
             "if hasattr(self, new) and getattr(self, new) is None:",
             "if hasattr(self, new):",
             "checkpointing_by_its_newer_name_is_what_was_asked_for",
+        ),
+    ),
+    *planted(
+        "training/finetuning/overview.py",
+        OVERVIEW,
+        (
+            "what-is-not-masked-passes",
+            'found.get("mask") or [True] * len(pairs)',
+            'found.get("mask") or [False] * len(pairs)',
+            "statistics_are_those_that_normalise_and_without_a_mask_all_dimensions_are",
+        ),
+        (
+            "states-are-shown-as-gradients",
+            'names = ("weights", "gradients", "states", "activations", "total")',
+            'names = ("weights", "states", "gradients", "activations", "total")',
+            "memory_is_shown_by_what_it_is_of",
+        ),
+        (
+            "what-trains-is-shown-as-all",
+            "trained, everything = (sum",
+            "everything, trained = (sum",
+            "parts_are_shown_with_what_trains_of_them",
+        ),
+        (
+            "notes-below-tables-are-lost",
+            '        lines += [f"  {note}" for note in table.notes]\n',
+            "",
+            "tables_are_text_with_columns_as_wide_as_their_widest_cell",
+        ),
+        (
+            "dimensions-of-the-hub-have-no-names",
+            "dataset_folder(options.dataset) or options.dataset\n    rows",
+            "options.dataset\n    rows",
+            "dimensions_of_a_dataset_on_the_hub_have_the_names_of_its_download",
+        ),
+    ),
+    *planted(
+        "training/finetuning/run_card.py",
+        RUN_CARD,
+        (
+            "an-edited-card-of-a-run-is-lost",
+            "    if not is_unedited(known):\n        return\n",
+            "",
+            "a_card_that_somebody_edited_stays",
+        ),
+        (
+            "cards-that-grow-with-each-part-of-a-run",
+            "body_of(known).partition(HEADING)[0]",
+            "body_of(known)",
+            "a_run_that_is_gone_on_with_renews_what_its_card_says",
+        ),
+        (
+            "cards-of-runs-are-nobodys",
+            "write_whole(path, stamped(text, base_of(found.model).config))",
+            "write_whole(path, text)",
+            "a_run_that_is_gone_on_with_renews_what_its_card_says",
+        ),
+        (
+            "steps-that-were-asked-for-are-said-to-be-done",
+            '        **settings_of(data, options, found.arguments),\n        "steps": f"{steps:,}",\n',
+            '        "steps": f"{steps:,}",\n        **settings_of(data, options, found.arguments),\n',
+            "a_card_says_what_was_trained_on_what_and_to_which_figures",
+        ),
+        (
+            "cards-of-runs-leak-their-places",
+            "code(shown_name(options.model))",
+            "code(options.model)",
+            "the_command_that_merges_a_run_is_one_that_a_shell_takes",
+        ),
+    ),
+    *planted(
+        "training/finetuning/run_model.py",
+        RUN_MODEL,
+        (
+            "weights-are-loaded-in-float32",
+            "getattr(torch, options.dtype)",
+            "torch.float32",
+            "weights_are_loaded_in_the_dtype_that_was_asked_for",
+        ),
+        (
+            "trajectories-as-text-reach-nothing",
+            '{"action_loss_only": not options.learns_text}',
+            '{"action_loss_only": not options.learn_text}',
+            "groups_have_the_layers_and_the_rates_that_were_asked_for",
+        ),
+        (
+            "a-gradient-is-let-through-by-nobody",
+            "    if options.stop_grad_from_vlm is not None:\n",
+            "    if options.stop_grad_from_vlm:\n",
+            "a_gradient_is_stopped_or_not_where_the_options_say_either",
+        ),
+        (
+            "alpha-is-that-of-everybody",
+            "options.rank, options.alpha, **only",
+            "options.rank, **only",
+            "an_adapter_is_of_the_rank_and_alpha_that_were_asked_for",
+        ),
+        (
+            "the-backbones-rate-is-that-of-everybody",
+            "layers, options.backbone_lr_scale, **only)",
+            "layers, **only)",
+            "groups_have_the_layers_and_the_rates_that_were_asked_for",
         ),
     ),
     *planted(

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
+from vlahub.training.finetuning import overview
 from vlahub.training.finetuning.arguments import make_arguments
 from vlahub.training.finetuning.memory import MemoryEstimate
 from vlahub.training.finetuning.options import FinetuneOptions
@@ -56,6 +57,15 @@ def test_statistics_are_those_that_normalise_and_without_a_mask_all_dimensions_a
     assert "kitchen" in table.title and table.columns == ("", "dimension", *names, "mask")
     found = [(row[0], *map(float, row[2:4]), row[4]) for row in table.rows]
     assert found == [("action", *(NUMBERS[name][i] for name in names), "normalised") for i in range(2)]
+
+
+def test_dimensions_of_a_dataset_on_the_hub_have_the_names_of_its_download(tmp_path, monkeypatch):
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta/info.json").write_text('{"features": {"action": {"names": ["knee", "hip"]}}}')
+    monkeypatch.setattr(overview, "dataset_folder", lambda name: tmp_path)
+    data, config = data_of(statistics={"kitchen": {"action": NUMBERS}}), SimpleNamespace(normalization_type="bounds")
+    table = statistics_table(data, config, FinetuneOptions(model="base", dataset="you/kitchen"))
+    assert [row[1] for row in table.rows] == ["knee", "hip"]
 
 
 def test_models_that_normalise_by_numbers_of_their_own_have_no_statistics():

@@ -111,7 +111,8 @@ def test_a_card_that_somebody_edited_stays(run):
 
 
 def test_the_command_that_merges_a_run_is_one_that_a_shell_takes(run):
-    _, found = run(model="/home/me/my base")
+    card, found = run(model="/home/me/my base")
+    assert table(card.read_text())["base model"] == "`my base`"
     found.arguments.output_dir += "/"
     words = shlex.split(merge_command(found))
     folder = found.arguments.output_dir.rstrip("/")
