@@ -5,11 +5,15 @@ from .planted import planted
 ARGUMENTS = "tests/training/test_finetuning_arguments.py"
 CHECKPOINTING_ARGUMENTS = "tests/training/test_checkpointing_arguments.py"
 OVERVIEW = "tests/training/test_overview.py"
+FINITE_GUARD = "tests/training/test_finite_guard.py"
+INTERRUPTION = "tests/training/test_interruption.py"
+MEMORY_ESTIMATE = "tests/training/test_memory_estimate.py"
 RUN_CARD = "tests/training/test_run_card.py"
 RUN_DATA = "tests/training/test_run_data.py"
 RUN_DESCRIPTION = "tests/training/test_run_description.py"
 RUN_FOLDER = "tests/training/test_run_folder.py"
 RUN_MODEL = "tests/training/test_run_model.py"
+SETTLED_OPTIONS = "tests/training/test_settled_options.py"
 TRAINER = "tests/training/test_trainer.py"
 
 MUTANTS = [
@@ -347,6 +351,204 @@ MUTANTS = [
             "if CHECKPOINT.fullmatch(path.name) and path.is_dir()]",
             "if path.is_dir()]",
             "a_copy_of_a_checkpoint_that_somebody_named_is_no_part_of_a_run[checkpoint-3-copy]",
+        ),
+        (
+            "files-named-like-checkpoints-are-runs",
+            "CHECKPOINT.fullmatch(path.name) and path.is_dir()]",
+            "CHECKPOINT.fullmatch(path.name)]",
+            "a_copy_of_a_checkpoint_that_somebody_named_is_no_part_of_a_run",
+        ),
+        (
+            "resume-wins-over-overwrite",
+            "    if resume and overwrite:",
+            "    if False:",
+            "a_run_is_gone_on_with_or_replaced_and_not_both",
+        ),
+        (
+            "what-lies-in-a-checkpoint-is-removed-under-its-reader",
+            "        if place in removed or removed.intersection(place.parents) - {folder.resolve()}:",
+            "        if place in removed:",
+            "what_a_run_reads_is_not_removed_by_whatever_name_it_has",
+        ),
+        (
+            "what-is-read-by-a-link-is-removed",
+            "place = Path(source).resolve()",
+            "place = Path(source)",
+            "what_a_run_reads_is_not_removed_by_whatever_name_it_has",
+        ),
+        (
+            "a-base-is-replaced-by-its-adapter",
+            "{path.resolve() for path in [folder, *found]}",
+            "{path.resolve() for path in found}",
+            "what_a_run_reads_is_not_removed_by_whatever_name_it_has",
+        ),
+        (
+            "links-to-nothing-are-places",
+            "if os.path.lexists(path))",
+            "if os.path.exists(path))",
+            "a_link_to_nothing_is_no_place_for_a_run",
+        ),
+        (
+            "folders-that-are-read-only-are-found-out-late",
+            "os.W_OK | os.X_OK",
+            "os.X_OK",
+            "a_folder_has_to_be_one_in_which_files_can_be_made",
+        ),
+        (
+            "torch-files-of-others-are-written-over",
+            '".pt", ".pth", ".py"',
+            '".pth", ".py"',
+            "a_folder_with_files_of_something_else_is_no_folder_of_a_run",
+        ),
+        (
+            "files-that-are-not-named-are-counted-all",
+            "len(foreign) - SHOWN} more",
+            "len(foreign)} more",
+            "of_many_files_the_first_are_named_and_the_others_counted",
+        ),
+    ),
+    *planted(
+        "training/run_folder.py",
+        RUN_DESCRIPTION,
+        (
+            "base-weights-of-an-adapter-stay-beside-a-whole-model",
+            '*("view_names.json", "base_weights.json"),',
+            '*("view_names.json",),',
+            "what_describes_a_run_goes_with_it_and_what_somebody_wrote_stays",
+        ),
+    ),
+    *planted(
+        "training/finetuning/memory.py",
+        MEMORY_ESTIMATE,
+        (
+            "activations-of-bfloat16-are-halved",
+            "all(p.element_size() == 4 for p in trained)",
+            "any(p.element_size() == 4 for p in trained)",
+            "activations_are_half_only_where_all_that_trains_is_float32",
+        ),
+        (
+            "float16-computes-in-float32",
+            "(arguments.bf16 or arguments.fp16) and",
+            "arguments.bf16 and",
+            "activations_are_those_of_each_example_and_half_in_the_place_of_float32",
+        ),
+        (
+            "checkpointing-is-not-told-of",
+            "    if checkpoints(arguments):",
+            "    if False:",
+            "checkpointing_by_either_name_is_told_of_beside_the_activations",
+        ),
+        (
+            "states-by-the-name-of-an-enum",
+            'str(getattr(arguments.optim, "value", arguments.optim))',
+            "str(arguments.optim)",
+            "an_optimisers_states_are_those_of_the_weights_that_train",
+        ),
+        (
+            "states-of-bfloat16-are-float32",
+            "(p.element_size() if size is None else size)",
+            "(4 if size is None else size)",
+            "all_weights_are_stored_and_those_that_train_have_gradients",
+        ),
+    ),
+    *planted(
+        "training/finetuning/trained_parts.py",
+        OVERVIEW,
+        (
+            "parts-by-the-names-of-peft",
+            '.removeprefix("base_model.model.")',
+            "",
+            "parts_inside_of_peft_have_the_names_of_the_model",
+        ),
+        (
+            "frozen-adapters-train",
+            '            part.lora += count if ".lora_" in own else 0',
+            '        part.lora += count if ".lora_" in own else 0',
+            "parts_inside_of_peft_have_the_names_of_the_model",
+        ),
+    ),
+    *planted(
+        "training/finetuning/settled_options.py",
+        SETTLED_OPTIONS,
+        (
+            "trajectories-as-text-teach-a-vlm-nothing",
+            'options.stop_grad_from_vlm, options.train != "A", options.learns_text)',
+            'options.stop_grad_from_vlm, options.train != "A", options.learn_text)',
+            "a_gradient_that_stops_goes_with_text_and_with_stage_a",
+        ),
+        (
+            "text-that-weighs-nothing-is-refused",
+            "if not 0 <= options.text_weight <",
+            "if not 0 < options.text_weight <",
+            "text_that_weighs_nothing_may_be_learnt",
+        ),
+        (
+            "text-outweighs-all",
+            '< float("inf"):',
+            '<= float("inf"):',
+            "what_a_config_settles_is_refused_by_it",
+        ),
+        (
+            "layers-that-nobody-counts-are-compared",
+            "layers if depth is None else depth",
+            "depth",
+            "a_config_that_counts_no_layers_leaves_their_number_to_the_model",
+        ),
+    ),
+    *planted(
+        "training/finetuning/interruption.py",
+        INTERRUPTION,
+        (
+            "a-training-in-a-thread-handles-interrupts",
+            " or threading.current_thread() is not threading.main_thread():",
+            ":",
+            "a_training_in_a_thread_leaves_interrupts_to_the_process",
+        ),
+    ),
+    *planted(
+        "training/finite_guard.py",
+        FINITE_GUARD,
+        (
+            "only-the-last-batch-of-a-step-is-looked-at",
+            '{"loss": torch.stack(self.losses),',
+            '{"loss": self.losses[-1],',
+            "a_step_is_skipped_for_any_of_the_losses_that_make_it",
+        ),
+        (
+            "losses-of-an-interrupted-step-are-those-of-the-next-training",
+            "        self.losses: list[torch.Tensor] = []\n",
+            '        self.losses = getattr(self, "losses", [])\n',
+            "a_training_counts_anew_whatever_was_left_of_the_one_before",
+        ),
+        (
+            "a-training-has-learnt-what-the-one-before-did",
+            "        self.in_a_row = self.in_all = self.taken = 0\n",
+            '        self.in_a_row = self.in_all = 0\n        self.taken = getattr(self, "taken", 0)\n',
+            "a_training_counts_anew_whatever_was_left_of_the_one_before",
+        ),
+        (
+            "skipped-steps-are-for-reporters-alone",
+            'logs["skipped_steps"] = state.log_history[-1]["skipped_steps"] = self.in_all',
+            'logs["skipped_steps"] = self.in_all',
+            "a_step_is_skipped_for_any_of_the_losses_that_make_it",
+        ),
+        (
+            "frozen-weights-are-finite",
+            "for name, p in model.named_parameters() if p.is_floating_point()}",
+            "for name, p in model.named_parameters() if p.requires_grad}",
+            "weights_are_looked_at_also_where_they_are_frozen_and_where_they_are_no_floats",
+        ),
+        (
+            "weights-on-meta-are-looked-at",
+            "if tensor.numel() and not tensor.is_meta}",
+            "if tensor.numel()}",
+            "what_has_no_numbers_is_finite_and_what_is_not_is_named",
+        ),
+        (
+            "parameters-that-are-not-named-are-counted-all",
+            "len(names) - NAMED} more",
+            "len(names)} more",
+            "the_first_names_are_said_and_the_others_counted",
         ),
     ),
 ]

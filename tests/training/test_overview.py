@@ -21,6 +21,7 @@ from vlahub.training.finetuning.overview import (
     view_table,
 )
 from vlahub.training.finetuning.run_data import RunData
+from vlahub.training.finetuning.trained_parts import trained_parts
 
 NUMBERS = {"q01": [-1.0, 0.0], "q99": [2.0, 4.0], "min": [-5.0, -5.0], "max": [5.0, 5.0]}
 
@@ -84,6 +85,37 @@ def test_parts_are_shown_with_what_trains_of_them():
         ("all", "", "2", "0.10%", "2,004"),
     ]
     assert share(0, 0) == ""
+
+
+class Towers(nn.Module):
+    """A language model with an adapter that is frozen, and a vision tower in a part of its own."""
+
+    pretrained_parts, added_parts = ("language_model", "vision_tower"), ()
+
+    def __init__(self):
+        super().__init__()
+        layer = nn.Linear(2, 2)
+        layer.lora_A = nn.Linear(2, 1, bias=False).requires_grad_(False)
+        self.language_model = nn.ModuleDict({"layer": layer})
+        self.vision_tower = nn.ModuleDict({"vision_model": nn.Linear(3, 3).requires_grad_(False)})
+
+
+class Wrapped(nn.Module):
+    """As PEFT's: the names of parameters begin with two of its own."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.base_model = nn.ModuleDict({"model": model})
+
+    def get_base_model(self):
+        return self.base_model["model"]
+
+
+def test_parts_inside_of_peft_have_the_names_of_the_model():
+    model = Towers()
+    found = [(part.name, part.how, part.trained, part.parameters) for part in trained_parts(model)]
+    assert found == [("language_model", "in part", 6, 8), ("vision_tower", "frozen", 0, 12)]
+    assert trained_parts(Wrapped(model)) == trained_parts(model)
 
 
 def test_memory_is_shown_by_what_it_is_of():

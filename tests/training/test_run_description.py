@@ -430,13 +430,14 @@ def test_what_describes_a_run_goes_with_it_and_what_somebody_wrote_stays(tmp_pat
         "generation_config.json",
         "chat_template.jinja",
         "view_names.json",
+        "base_weights.json",
     ]
     for name in [*described, "notes.txt"]:
         (tmp_path / name).write_text("")
     card = tmp_path / "README.md"
     card.write_text(stamped("---\n---\n\n# An adapter", MultimodalVLAConfig()))
     clear_run_folder(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 7  # nothing there is a run's
+    assert len(list(tmp_path.iterdir())) == 8  # nothing there is a run's
     for text, stays in ((card.read_text(), []), ("# My own words", ["README.md"])):
         for name in [*described, "model.safetensors"]:
             (tmp_path / name).write_text("")
