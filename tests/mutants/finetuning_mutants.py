@@ -5,7 +5,9 @@ from .planted import planted
 ARGUMENTS = "tests/training/test_finetuning_arguments.py"
 CHECKPOINTING_ARGUMENTS = "tests/training/test_checkpointing_arguments.py"
 OVERVIEW = "tests/training/test_overview.py"
+COURSE = "tests/training/test_finetuning_run.py"
 FINITE_GUARD = "tests/training/test_finite_guard.py"
+HEALTH = "tests/training/test_health.py"
 INTERRUPTION = "tests/training/test_interruption.py"
 MEMORY_ESTIMATE = "tests/training/test_memory_estimate.py"
 RUN_CARD = "tests/training/test_run_card.py"
@@ -549,6 +551,144 @@ MUTANTS = [
             "len(names) - NAMED} more",
             "len(names)} more",
             "the_first_names_are_said_and_the_others_counted",
+        ),
+    ),
+    *planted(
+        "training/health.py",
+        HEALTH,
+        (
+            "gradients-of-what-is-frozen-are-watched",
+            "            if parameter.requires_grad:\n",
+            "            if True:\n",
+            "gradients_are_of_what_trains_and_has_exactly_the_name_that_is_watched",
+        ),
+        (
+            "gradients-of-names-that-are-alike-are-watched",
+            'if part in name.split("."):',
+            "if part in name:",
+            "gradients_are_of_what_trains_and_has_exactly_the_name_that_is_watched",
+        ),
+        (
+            "one-part-without-a-gradient-hides-all",
+            "if all(parameter.grad is None for",
+            "if any(parameter.grad is None for",
+            "gradients_are_of_what_trains_and_has_exactly_the_name_that_is_watched",
+        ),
+        (
+            "figures-keep-the-graphs-of-their-steps",
+            "value = value.detach().float()",
+            "value = value.float()",
+            "losses_of_a_step_are_a_sum_or_a_mean_and_each_log_begins_anew",
+        ),
+        (
+            "losses-are-looked-at-when-they-are-scaled",
+            "else value.clone()",
+            "else value",
+            "losses_of_a_step_are_a_sum_or_a_mean_and_each_log_begins_anew",
+        ),
+        (
+            "steps-of-an-interrupted-training-count",
+            "counts.clear()\n        self.steps = 0\n\n    def on_pre",
+            "counts.clear()\n\n    def on_pre",
+            "losses_of_a_step_are_a_sum_or_a_mean_and_each_log_begins_anew",
+        ),
+        (
+            "a-split-gradient-is-a-part-of-itself",
+            "squared * shards)",
+            "squared)",
+            "a_gradient_that_is_split_counts_as_often_as_it_is_split",
+        ),
+        (
+            "copies-of-a-tensor-are-its-parts",
+            "if placement.is_shard())",
+            "if placement.is_replicate())",
+            "a_figure_is_of_as_many_processes_as_its_tensor_is_split_over",
+        ),
+        (
+            "evaluation-has-velocities",
+            "        if module.training:\n            velocity",
+            "        if True:\n            velocity",
+            "velocities_are_compared_over_all_of_a_chunk_and_in_training_alone",
+        ),
+        (
+            "the-largest-gradient-is-the-last",
+            "found = [*(one.to(device) for one in largest), *([] if self.largest is None else [self.largest])]",
+            "found = [one.to(device) for one in largest]",
+            "steps_cost_their_mean_and_the_largest_gradient_is_of_all_since_the_last_log",
+        ),
+    ),
+    *planted(
+        "training/finetuning/finetune.py",
+        COURSE,
+        (
+            "a-new-run-goes-on-from-an-old-checkpoint",
+            "begin = last_checkpoint(arguments.output_dir) if options.resume else None",
+            "begin = last_checkpoint(arguments.output_dir)",
+            "a_run_goes_on_from_its_last_checkpoint_only_where_it_is_told_to",
+        ),
+        (
+            "a-former-run-stays-under-the-next",
+            "    if arguments.overwrite_output_dir:\n        clear_run_folder(arguments.output_dir)\n",
+            "",
+            "a_former_run_goes_before_the_next_is_recorded_and_only_where_that_was_asked_for",
+        ),
+        (
+            "an-interrupt-in-the-last-step-throws-the-run-away",
+            "    if stop.asked and trainer.state.global_step < trainer.state.max_steps:",
+            "    if stop.asked:",
+            "a_run_that_was_interrupted_in_its_last_step_is_done",
+        ),
+        (
+            "an-interrupted-run-is-done",
+            "    if stop.asked and trainer.state.global_step < trainer.state.max_steps:",
+            "    if False:",
+            "a_run_that_was_interrupted_says_what_is_saved_and_saves_nothing_more",
+        ),
+        (
+            "an-interrupt-says-nothing-of-what-is-saved",
+            "        raise KeyboardInterrupt(interruption(trainer)) from None\n",
+            "        raise\n",
+            "a_run_that_was_interrupted_says_what_is_saved_and_saves_nothing_more",
+        ),
+        (
+            "figures-of-the-evaluation-are-lost",
+            "        figures |= trainer.evaluate()\n",
+            "        trainer.evaluate()\n",
+            "a_run_is_recorded_trained_saved_and_measured",
+        ),
+        (
+            "the-weight-of-text-is-lost",
+            "    if found.options.learns_text:\n        more",
+            "    if found.options.learn_text:\n        more",
+            "a_trainer_measures_what_is_held_out_and_weighs_text_where_it_is_learnt",
+        ),
+        (
+            "what-is-learnt-is-evaluated",
+            "data.examples, data.held_out, found.processor",
+            "data.examples, data.examples, found.processor",
+            "a_trainer_measures_what_is_held_out_and_weighs_text_where_it_is_learnt",
+        ),
+        (
+            "runs-without-statistics-go-on-with-some",
+            "return file if file.is_file() else None",
+            "return file",
+            "a_run_that_began_without_statistics_goes_on_without_them",
+        ),
+        (
+            "quiet-trainers-print",
+            "    if found.quiet:\n        trainer.remove_callback(PrinterCallback)\n",
+            "",
+            "a_quiet_trainer_prints_no_figures",
+        ),
+    ),
+    *planted(
+        "training/evaluation.py",
+        TRAINER,
+        (
+            "an-error-keeps-the-random-numbers-of-an-evaluation",
+            "        try:\n            yield\n        finally:\n            random.setstate(before[0])\n",
+            "        yield\n        if True:\n            random.setstate(before[0])\n",
+            "an_error_amid_random_numbers_of_ones_own_gives_those_of_before_back",
         ),
     ),
 ]

@@ -353,13 +353,17 @@ def test_gradients_are_of_what_trains_and_has_exactly_the_name_that_is_watched()
 def test_losses_of_a_step_are_a_sum_or_a_mean_and_each_log_begins_anew(losses_add_up):
     model = Watched().train()
     callback = begun(model, losses_add_up=losses_add_up)
+    for _ in range(5):  # of a training that was interrupted
+        callback.on_pre_optimizer_step(None, None, None)
+    callback.on_train_begin(None, None, None, model=model)
     for shift in (0.0, 100.0):
         for value in (1.0, 3.0):  # two steps of two batches
             for _ in range(2):
-                loss = torch.tensor(value + shift)
+                loss = model.router.weight.sum() * 0 + value + shift
                 callback.watch_output(model, (), Output(loss=loss, action_loss=loss))
-                loss.fill_(99.0)  # as a Trainer scales it in place
+                loss.detach().fill_(99.0)  # as a Trainer scales it in place
             callback.on_pre_optimizer_step(None, None, None)
+        assert not any(total.requires_grad for total in callback.sums.values())  # which would keep all of a step
         found = logged(callback)
         assert found["action_loss"] == (2.0 + shift) * (2 if losses_add_up else 1)
         assert found["nonfinite/losses"] == 0
@@ -405,6 +409,15 @@ def test_steps_cost_their_mean_and_the_largest_gradient_is_of_all_since_the_last
     step(5.0, 5.0)
     figures.on_train_begin(arguments, None, None)
     assert (figures.steps, figures.seconds, figures.largest) == (0, 0.0, None)
+
+
+def test_a_gradient_that_is_split_counts_as_often_as_it_is_split(monkeypatch):
+    """The mean over processes of what each has of it is multiplied by them."""
+    callback = begun(model := Watched())
+    model.router.weight.grad = model.routers_beside.weight.grad = torch.ones(1, 2)
+    monkeypatch.setattr(health, "squared_norm", lambda parameters: (torch.tensor(3.0), 12))
+    callback.on_pre_optimizer_step(None, None, None)
+    assert logged(callback) == {"grad_norm/routers": 6.0, "nonfinite/gradients": 0}
 
 
 def test_a_figure_is_of_as_many_processes_as_its_tensor_is_split_over():
