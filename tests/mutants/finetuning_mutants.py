@@ -621,6 +621,30 @@ MUTANTS = [
         "training/finetuning/finetune.py",
         COURSE,
         (
+            "what-is-no-checkpoint-of-ours-is-loaded",
+            "    check_is_ours(options.model)\n",
+            "",
+            "a_run_is_looked_at_before_its_model_is_loaded_and_its_weights_are_drawn_by_its_seed",
+        ),
+        (
+            "adapters-are-drawn-by-any-seed",
+            "    set_seed(arguments.seed)\n",
+            "",
+            "a_run_is_looked_at_before_its_model_is_loaded_and_its_weights_are_drawn_by_its_seed",
+        ),
+        (
+            "a-new-run-learns-in-the-units-of-the-one-before",
+            "statistics_of(arguments.output_dir) if options.resume else None",
+            "statistics_of(arguments.output_dir)",
+            "a_run_is_looked_at_before_its_model_is_loaded_and_its_weights_are_drawn_by_its_seed",
+        ),
+        (
+            "every-process-says-where-its-statistics-are-from",
+            "quiet_here = quiet or arguments.process_index > 0",
+            "quiet_here = quiet",
+            "a_run_is_looked_at_before_its_model_is_loaded_and_its_weights_are_drawn_by_its_seed",
+        ),
+        (
             "a-new-run-goes-on-from-an-old-checkpoint",
             "begin = last_checkpoint(arguments.output_dir) if options.resume else None",
             "begin = last_checkpoint(arguments.output_dir)",

@@ -88,6 +88,39 @@ def checkpoint(folder, step, epoch=1.0):
     return made
 
 
+# ---- what comes before it
+
+LOOKS = ["check_finetune", "check_is_ours", "check_own_classes", "check_learnable", "check_settled"]
+ORDER = [*LOOKS, "read_frames", "settle_data", "set_seed", "load_model", "apply_data", "collator_of"]
+ORDER += ["with_what_trains", "first_pass"]
+LAST = {"read_frames": ("frames", None), "with_what_trains": ("model", ["groups"]), "first_pass": "first"}
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(("process", "quiet", "bars"), [(0, False, True), (0, True, False), (1, False, False)])
+def test_a_run_is_looked_at_before_its_model_is_loaded_and_its_weights_are_drawn_by_its_seed(
+    resume, process, quiet, bars, monkeypatch, tmp_path
+):
+    given = make_arguments(output_dir=str(tmp_path), use_cpu=True, seed=5)
+    monkeypatch.setattr(type(given), "process_index", process)
+    (tmp_path / "dataset_statistics.json").write_text("{}")
+    data = RunData([7], None, None, [], [], None, 1)
+    returned = {**LAST, "settle_data": data, "collator_of": list, "load_model": SimpleNamespace(config="its config")}
+    asked = {}
+    for name in [*ORDER, "check_resumed", "chooses_experts"]:
+        note = lambda *words, name=name: asked.update({name: words}) or returned.get(name)  # noqa: E731
+        monkeypatch.setattr(finetune, name, note)
+    for loader in (finetune.AutoConfig, finetune.AutoProcessor):
+        monkeypatch.setattr(loader, "from_pretrained", lambda place: f"of {place}")
+    found = finetune.prepare_finetuning(FinetuneOptions("base", "data", resume=resume), given, quiet)
+    order = [LOOKS[0], *["check_resumed"] * resume, *ORDER[1:], "chooses_experts"]
+    assert list(asked) == order and asked["set_seed"] == (5,)
+    begun_with = tmp_path / "dataset_statistics.json" if resume else None
+    assert asked["settle_data"][-3:] == (quiet or process > 0, bars, begun_with)
+    assert asked["apply_data"][0] == "its config" and asked["first_pass"] == ("model", [7])
+    assert (found.quiet, found.first, found.groups, found.data) == (quiet, "first", ["groups"], data)
+
+
 # ---- the course
 
 
