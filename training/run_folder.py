@@ -1,6 +1,7 @@
 """A folder that a fine-tune writes into: nothing of an earlier one is lost, or taken for the new one's."""
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ OF_ONE_KIND = (
     *("adapter_config.json", "config.json", "generation_config.json", "chat_template.jinja"),
     *("view_names.json", "base_weights.json"),
 )
+CHECKPOINT = re.compile(r"checkpoint-\d+")  # a Trainer's; a copy that somebody named otherwise is theirs
 SHOWN = 4
 
 
@@ -107,4 +109,10 @@ def clear_run_folder(folder: str | Path) -> None:
 def results_in(folder: Path) -> list[Path]:
     """Weights and checkpoints, in this order."""
     weights = [path for pattern in RESULTS for path in sorted(folder.glob(pattern))]
-    return weights + sorted(path for path in folder.glob("checkpoint-*") if path.is_dir())
+    return weights + checkpoints_in(folder)
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Those that a Trainer writes, in the order of their steps."""
+    found = [path for path in folder.glob("checkpoint-*") if CHECKPOINT.fullmatch(path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name.split("-")[-1]))

@@ -28,6 +28,7 @@ from .loss_totals import base_of, check_weights, loss_totals, weighted_loss
 from .own_classes import check_full_precision_weights, check_learnable
 from .precision import check_precision
 from .pushed_checkpoints import take_along
+from .run_folder import checkpoints_in
 from .sharding import keep_inputs_whole, tied_again
 from .training_stages import split_by_decay
 from .unsaved_tokens import tokens_unsaved
@@ -285,6 +286,6 @@ def last_checkpoint(folder: str | Path) -> str | None:
 
     A killed run may leave half a one: trainer_state.json is written last, and ends with a brace.
     """
-    states = Path(folder).glob("checkpoint-*/trainer_state.json")
-    whole = [path.parent for path in states if path.read_text(encoding="utf-8").rstrip().endswith("}")]
-    return str(max(whole, key=lambda path: int(path.name.split("-")[-1]))) if whole else None
+    states = [path / "trainer_state.json" for path in checkpoints_in(Path(folder))]
+    whole = [file for file in states if file.is_file() and file.read_text(encoding="utf-8").rstrip().endswith("}")]
+    return str(whole[-1].parent) if whole else None

@@ -361,12 +361,6 @@ MUTANTS = [
             "weights_that_are_not_finite_are_never_written",
         ),
         (
-            "the-last-checkpoint-by-its-letters",
-            'key=lambda path: int(path.name.split("-")[-1])',
-            "key=lambda path: path.name",
-            "the_last_checkpoint_is_the_whole_one_of_the_largest_step",
-        ),
-        (
             "label-smoothing-passes",
             "    if args.label_smoothing_factor:",
             "    if False:",

@@ -30,3 +30,13 @@ def test_checkpointing_is_seen_by_either_name():
         assert checkpoints(SimpleNamespace(**given))
     for given in ({old: False}, {old: False, new: None}):
         assert not checkpoints(SimpleNamespace(**given))
+
+
+def test_checkpointing_by_its_newer_name_is_what_was_asked_for(tmp_path):
+    new = "activation_checkpointing"
+    plain = make_arguments(output_dir=str(tmp_path), use_cpu=True)
+    if not hasattr(plain, new):
+        pytest.skip("transformers 4.57 has the old name alone")
+    given = {new: True, f"{new}_kwargs": {"preserve_rng_state": False}}
+    found = make_arguments(output_dir=str(tmp_path), use_cpu=True, **given)
+    assert {name: getattr(found, name) for name in given} == given and checkpoints(found)

@@ -10,12 +10,14 @@ import pytest
 import torch
 from peft import get_peft_model
 from torch import nn
+from torch.distributed.tensor import Replicate, Shard
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import vlahub
 from vlahub.modeling.cogvla.cogvla_outputs import CogVLAOutput
+from vlahub.training import health
 from vlahub.training.collators import collator_for
-from vlahub.training.health import StepFigures
+from vlahub.training.health import StepFigures, number_of_shards
 
 ACCUMULATED, LOGGED, EXAMPLES, CLIP = 2, 2, 8, 0.1  # two forward passes a step, two steps a log
 COMMON = {"action_loss", "nonfinite/losses", "nonfinite/gradients"}
@@ -296,3 +298,129 @@ def test_a_process_without_any_row_has_a_largest_gradient_too(rows, largest):
     figures.on_step_end(arguments, state, None)
     figures.on_log(arguments, state, None, logs=logs)
     assert logs["grad_max_abs"] == largest
+
+
+# ---- the callbacks by hand
+
+
+class Watched(nn.Module):
+    """A part that trains and is watched, one whose name is alike, and one that is frozen."""
+
+    watched_gradients = {"routers": "router"}
+
+    def __init__(self):
+        super().__init__()
+        self.router, self.routers_beside = nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False)
+        self.frozen = nn.ModuleDict({"router": nn.Linear(2, 1, bias=False)}).requires_grad_(False)
+
+
+class Output(dict):
+    """Of a model, with the losses by name."""
+
+    loss = property(lambda self: self["loss"])
+
+
+def logged(callback):
+    """Of a callback: the log, as reporters and history have it."""
+    logs, state = {"loss": 1.0}, SimpleNamespace(log_history=[{}])
+    callback.on_log(SimpleNamespace(device=torch.device("cpu")), state, None, logs=logs)
+    assert state.log_history[-1] == {name: value for name, value in logs.items() if name != "loss"}
+    return state.log_history[-1]
+
+
+def begun(model, **options):
+    callback = vlahub.HealthCallback(**options)
+    callback.on_train_begin(None, None, None, model=model)
+    return callback
+
+
+def test_gradients_are_of_what_trains_and_has_exactly_the_name_that_is_watched():
+    model = Watched()
+    callback = begun(model)
+    for gradient in (3.0, 4.0):
+        model.router.weight.grad = torch.tensor([[gradient, 0.0]])
+        model.routers_beside.weight.grad = model.frozen["router"].weight.grad = torch.full((1, 2), float("inf"))
+        callback.on_pre_optimizer_step(None, None, None)
+    found = logged(callback)
+    assert found["grad_norm/routers"] == pytest.approx(np.sqrt((9 + 16) / 2))
+    assert found["nonfinite/gradients"] == 2
+    model.routers_beside.weight.grad = None  # a part without a gradient leaves the others theirs
+    callback.on_pre_optimizer_step(None, None, None)
+    assert logged(callback) == {"grad_norm/routers": 4.0, "nonfinite/gradients": 0}
+
+
+@pytest.mark.parametrize("losses_add_up", [False, True])
+def test_losses_of_a_step_are_a_sum_or_a_mean_and_each_log_begins_anew(losses_add_up):
+    model = Watched().train()
+    callback = begun(model, losses_add_up=losses_add_up)
+    for _ in range(5):  # of a training that was interrupted
+        callback.on_pre_optimizer_step(None, None, None)
+    callback.on_train_begin(None, None, None, model=model)
+    for shift in (0.0, 100.0):
+        for value in (1.0, 3.0):  # two steps of two batches
+            for _ in range(2):
+                loss = model.router.weight.sum() * 0 + value + shift
+                callback.watch_output(model, (), Output(loss=loss, action_loss=loss))
+                loss.detach().fill_(99.0)  # as a Trainer scales it in place
+            callback.on_pre_optimizer_step(None, None, None)
+        assert not any(total.requires_grad for total in callback.sums.values())  # which would keep all of a step
+        found = logged(callback)
+        assert found["action_loss"] == (2.0 + shift) * (2 if losses_add_up else 1)
+        assert found["nonfinite/losses"] == 0
+    callback.watch_output(model, (), Output(loss=torch.tensor(float("inf"))))
+    callback.watch_output(model, (), Output(loss=torch.tensor(float("nan"))))
+    callback.watch_output(model, (), Output(loss=torch.tensor(1.0)))
+    assert logged(callback) == {"nonfinite/losses": 2}
+
+
+def test_velocities_are_compared_over_all_of_a_chunk_and_in_training_alone():
+    model = Watched()
+    callback, wanted = begun(model), torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    callback.watch_velocity(model.eval(), (wanted, -wanted), None)
+    callback.watch_velocity(model.train(), (torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]), wanted), None)
+    assert logged(callback) == {"velocity_cosine": pytest.approx(np.sqrt(0.5))}
+
+
+def test_a_log_without_a_loss_keeps_the_figures_for_the_next():
+    callback = begun(model := Watched().train())
+    callback.watch_output(model, (), Output(loss=torch.tensor(float("nan"))))
+    callback.on_log(None, SimpleNamespace(log_history=[{}]), None, logs=(evaluated := {"eval_loss": 1.0}))
+    assert evaluated == {"eval_loss": 1.0} and logged(callback) == {"nonfinite/losses": 1}
+
+
+def test_steps_cost_their_mean_and_the_largest_gradient_is_of_all_since_the_last_log(monkeypatch):
+    clock, model = iter([0.0, 1.0, 10.0, 13.0, 20.0, 28.0, 30.0, 31.0]), Watched()
+    monkeypatch.setattr(health.time, "perf_counter", lambda: next(clock))
+    figures, arguments = StepFigures(), SimpleNamespace(device=torch.device("cpu"))
+
+    def step(*gradients):
+        figures.on_step_begin(arguments, None, None)
+        model.router.weight.grad = torch.tensor([gradients])
+        figures.on_pre_optimizer_step(arguments, None, None, model=model)
+        figures.on_step_end(arguments, None, None)
+
+    step(1.0, -7.0), step(2.0, 3.0)
+    found = logged(figures)
+    assert (found["step_time"], found["grad_max_abs"]) == (2.0, 7.0)
+    assert 0.01 < found["peak_memory"] < 4096  # GiB
+    step(0.5, 0.25)
+    found = logged(figures)
+    assert (found["step_time"], found["grad_max_abs"]) == (8.0, 0.5)
+    step(5.0, 5.0)
+    figures.on_train_begin(arguments, None, None)
+    assert (figures.steps, figures.seconds, figures.largest) == (0, 0.0, None)
+
+
+def test_a_gradient_that_is_split_counts_as_often_as_it_is_split(monkeypatch):
+    """The mean over processes of what each has of it is multiplied by them."""
+    callback = begun(model := Watched())
+    model.router.weight.grad = model.routers_beside.weight.grad = torch.ones(1, 2)
+    monkeypatch.setattr(health, "squared_norm", lambda parameters: (torch.tensor(3.0), 12))
+    callback.on_pre_optimizer_step(None, None, None)
+    assert logged(callback) == {"grad_norm/routers": 6.0, "nonfinite/gradients": 0}
+
+
+def test_a_figure_is_of_as_many_processes_as_its_tensor_is_split_over():
+    mesh, split, copied = SimpleNamespace(shape=(2, 3)), Shard(0), Replicate()
+    for placements, shards in (((split, split), 6), ((copied, split), 3), ((split, copied), 2), ((copied, copied), 1)):
+        assert number_of_shards(SimpleNamespace(device_mesh=mesh, placements=placements)) == shards

@@ -1,6 +1,7 @@
 """The first interrupt lets a step end and saves; the second ends the process, and nothing is left behind."""
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -56,3 +57,15 @@ def test_an_interrupt_that_is_ignored_stays_so(interrupts):
     with stopping_at_interrupt(stop, 1):
         signal.raise_signal(signal.SIGINT)
     assert not stop.asked
+
+
+def test_a_training_in_a_thread_leaves_interrupts_to_the_process(interrupts):
+    """Python sets what is done with signals in the main thread alone."""
+    stop, own = StopAfterStep(), signal.getsignal(signal.SIGINT)
+
+    def train():
+        with stopping_at_interrupt(stop, 1):
+            return signal.getsignal(signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(train).result() is own

@@ -403,6 +403,11 @@ def test_a_record_of_an_earlier_release_says_nothing_of_the_arguments(arguments,
     (folder := tmp_path / "run").mkdir()
     (folder / RECORD).write_text(json.dumps(dataclasses.asdict(options_of())))
     check_resumed(options_of(), arguments(learning_rate=1.0))
+    (folder / RECORD).unlink()
+    with pytest.raises(InputError, match="holds no run to go on with"):
+        check_resumed(options_of(), arguments())
+    (folder / "adapter_model.safetensors").touch()  # of a release that kept none
+    check_resumed(options_of(), arguments(learning_rate=1.0))
 
 
 @pytest.mark.parametrize("states", ["rng_state.pth", "rng_state_0.pth", None])
@@ -425,13 +430,14 @@ def test_what_describes_a_run_goes_with_it_and_what_somebody_wrote_stays(tmp_pat
         "generation_config.json",
         "chat_template.jinja",
         "view_names.json",
+        "base_weights.json",
     ]
     for name in [*described, "notes.txt"]:
         (tmp_path / name).write_text("")
     card = tmp_path / "README.md"
     card.write_text(stamped("---\n---\n\n# An adapter", MultimodalVLAConfig()))
     clear_run_folder(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 7  # nothing there is a run's
+    assert len(list(tmp_path.iterdir())) == 8  # nothing there is a run's
     for text, stays in ((card.read_text(), []), ("# My own words", ["README.md"])):
         for name in [*described, "model.safetensors"]:
             (tmp_path / name).write_text("")
@@ -441,6 +447,7 @@ def test_what_describes_a_run_goes_with_it_and_what_somebody_wrote_stays(tmp_pat
 
 
 ROBOT = SimpleNamespace(normalization_type="bounds", num_embodiments=1, state_size=8)
+STATELESS = SimpleNamespace(**vars(ROBOT) | {"state_size": None})
 CAR = SimpleNamespace(normalization_type=None)
 UNREAD = [  # a model, an option that it leaves unread, and what is said
     (CAR, {"statistics": "a.json"}, "--statistics a.json: this model normalises by numbers of its own"),
@@ -453,7 +460,8 @@ UNREAD = [  # a model, an option that it leaves unread, and what is said
     (ROBOT, {"answer": "answer"}, "--answer answer: no text is learnt"),
     (ROBOT, {"text_weight": 0.5}, "--text_weight 0.5: no text is learnt"),
     (ROBOT, {"embodiment_column": "robot"}, "--embodiment_column robot: this model has one embodiment"),
-    (SimpleNamespace(**{**vars(ROBOT), "state_size": None}), {"state": ["pose"]}, "--state pose: this model takes no"),
+    (STATELESS, {"state": ["pose"]}, "--state pose: this model takes no"),
+    (STATELESS, {"embodiment_column": "robot"}, "--embodiment_column robot: this model has one embodiment"),
 ]
 
 
@@ -484,6 +492,8 @@ def test_an_option_of_another_kind_of_training_is_refused_with_the_value_that_it
     """Where it is known that it was given, as of a command line."""
     with pytest.raises(InputError, match="--rank 32 is for --train lora"):
         check_kind("full", {"rank": FinetuneOptions.rank})
+    with pytest.raises(InputError, match="--backbone-lr-scale 0 is for --train B and full"):
+        check_kind("lora", {"backbone_lr_scale": 0})
     check_kind("full", {"backbone_lr_scale": FinetuneOptions.backbone_lr_scale})
 
 

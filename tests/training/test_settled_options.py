@@ -1,6 +1,7 @@
 """What a config alone says of a fine-tune's options is what the model then does, and is said before it is loaded."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 from tiny_batches import vlms
@@ -9,7 +10,7 @@ from vlahub import trainable_parameter_groups
 from vlahub.errors import VLAError
 from vlahub.modeling.model_parts import layers_of
 from vlahub.training.finetuning.options import FinetuneOptions
-from vlahub.training.finetuning.settled_options import check_settled
+from vlahub.training.finetuning.settled_options import check_settled, check_stage
 
 FUSIONS = ("early", "film", "cross_attention", "late", "gated_cross_attention")
 OF_PARTS = {f"parts, {fusion}": ("multimodal_vla", {"fusion": fusion}) for fusion in FUSIONS}
@@ -80,6 +81,7 @@ REFUSED = [  # a family, what is asked, and what is said
     ("cogvla", {"backbone_lr_scale": 0.0, "train": "full"}, "must be a positive number, not 0.0"),
     ("alpamayo_r1", {"vision_lr_scale": float("nan"), "train": "vlm"}, "must be a positive number, not nan"),
     ("alpamayo_r1", {"text_weight": -1.0, "train": "vlm"}, "--text_weight -1.0 must be a number of 0 or more"),
+    ("alpamayo_r1", {"text_weight": float("inf"), "train": "vlm"}, "--text_weight inf must be a number of 0 or more"),
 ]
 
 
@@ -91,11 +93,21 @@ def test_what_a_config_settles_is_refused_by_it(tiny, family, given, message):
     check_settled(options_of(), config)
 
 
+def test_a_config_that_counts_no_layers_leaves_their_number_to_the_model():
+    config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(num_layers=2))
+    check_stage(options_of(train="B", top_layers=99), config)
+
+
+def test_text_that_weighs_nothing_may_be_learnt(tiny):
+    check_settled(options_of(train="full", learn_text=True, text_weight=0.0), tiny("alpamayo_r1").model.config)
+
+
 @pytest.mark.parametrize("family", ["mapanything_llava3d", "alpamayo_r1"])
 def test_a_gradient_that_stops_goes_with_text_and_with_stage_a(tiny, family):
     config = tiny(family).model.config
     check_settled(options_of(train="A", stop_grad_from_vlm=True), config)
-    check_settled(options_of(train="full", stop_grad_from_vlm=True, learn_text=True), config)
+    for text in LEARNS_TEXT:
+        check_settled(options_of(train="full", stop_grad_from_vlm=True, **{text: True}), config)
     check_settled(options_of(train="full", stop_grad_from_vlm=False), config)
 
 

@@ -14,7 +14,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArgumen
 import vlahub
 from vlahub.data import collator_for
 from vlahub.errors import InputError, NonFiniteError
-from vlahub.training.evaluation import action_error
+from vlahub.training.evaluation import action_error, own_randomness
 from vlahub.training.trainer import last_checkpoint
 
 QUIET = {"remove_unused_columns": False, "report_to": "none", "disable_tqdm": True, "use_cpu": True}
@@ -237,6 +237,9 @@ def test_the_last_checkpoint_is_the_whole_one_of_the_largest_step(tmp_path):
         (folder := tmp_path / f"checkpoint-{step}").mkdir()
         (folder / "trainer_state.json").write_text(state)
     (tmp_path / "checkpoint-3000").mkdir()
+    for copied in ("checkpoint-best", "checkpoint-4000-copy"):  # somebody's own
+        (folder := tmp_path / copied).mkdir()
+        (folder / "trainer_state.json").write_text("{}")
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-1000")
 
 
@@ -261,6 +264,15 @@ def test_what_is_drawn_for_a_step_is_of_the_step_and_its_process(trainer, family
         assert (random.getstate(), np.random.get_state()[1].tolist()) == before[1:]
     assert drawn[0] == drawn[1]
     assert all(len({values[kind] for values in drawn}) == 3 for kind in range(3))
+
+
+def test_an_error_amid_random_numbers_of_ones_own_gives_those_of_before_back():
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    with pytest.raises(ValueError, match="amid"), own_randomness(5, torch.device("cpu")):
+        torch.rand(1), random.random(), np.random.rand()
+        raise ValueError("amid")
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before[1:]
 
 
 # ---- evaluation

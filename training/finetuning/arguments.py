@@ -109,9 +109,10 @@ def check_trackers(names: list[str]) -> None:
 
 def check_optimizer(arguments: TrainingArguments) -> None:
     """Raises InputError for an optimiser whose package is not installed, or whose `optim_args` do not fit."""
-    if str(getattr(arguments.optim, "value", arguments.optim)).startswith(OF_THEIR_MODEL):
+    name = str(getattr(arguments.optim, "value", arguments.optim))
+    if name.startswith(OF_THEIR_MODEL):
         return
     try:
         Trainer.get_optimizer_cls_and_kwargs(arguments)
     except (ValueError, ImportError) as error:
-        raise InputError(f"optim={arguments.optim!s}: {' '.join(str(error).split())}") from error
+        raise InputError(f"optim={name}: {' '.join(str(error).split())}") from error
