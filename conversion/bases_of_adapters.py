@@ -120,6 +120,11 @@ def may_be_one(base: str, named: str) -> bool:
     return places[0].rpartition("/")[2] == places[1].rpartition("/")[2]
 
 
+def own_name(place: str | Path) -> str:
+    """What a folder is called, also one that is `.`: see `repository_or_folder`."""
+    return repository_or_folder(str(Path(place).resolve()))
+
+
 def repository_or_folder(place: str) -> str:
     """A repository's id, also of its folder in the Hub's cache; else the folder's own name."""
     parts = PurePosixPath(place.replace("\\", "/")).parts

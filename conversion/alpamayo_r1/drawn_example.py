@@ -8,6 +8,7 @@ from PIL import Image
 
 from ...configuration.card_snippet import Asked, by_name, car_words, straight_path
 from ...training.evaluation import own_randomness
+from ..bases_of_adapters import own_name
 from .camera_names import trained_names
 from .trajectory_plot import plot_trajectories
 
@@ -39,6 +40,6 @@ def draw_driving_example(path: Path, model: Any, processor: Any, views: list[Ima
         inputs["ego_history_xyz"],
         camera_names=trained_names(processor.view_names, len(views)),
         has_start_token=output.has_start_token[0],
-        title=f"A trajectory that {Path(model.config.name_or_path).name} predicts",
+        title=f"A trajectory that {own_name(model.config.name_or_path)} predicts",
     )
     return f"{tuple(output.pred_xyz.shape)}\n{output.pred_xyz[0, 0, 0, -1]}\n{output.reasoning[0][0][0]}\n"

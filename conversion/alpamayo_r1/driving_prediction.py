@@ -16,6 +16,7 @@ from ...modeling.alpamayo_r1.trajectory_metrics import minADE, minFDE
 from ...processing.image_reader import open_image
 from ...training.alpamayo_r1.time_step import check_time_step
 from ...training.waiting import waiting
+from ..bases_of_adapters import own_name
 from ..files.given_paths import meant_file, meant_folder
 from ..files.json_file import check_regular, load_json
 from ..files.settings_errors import reading_settings
@@ -98,7 +99,7 @@ def predict_trajectories(
             driven,
             names or trained_names(processor.view_names, len(shown)),
             output.has_start_token[0],
-            title=f"Trajectories that {name or folder.name} predicts for {history.name}",
+            title=f"Trajectories that {name or own_name(folder)} predicts for {history.name}",
         )
     return result
 

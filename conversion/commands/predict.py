@@ -79,11 +79,11 @@ def run_predict(arguments: argparse.Namespace) -> None:
         check_output_file(path, is_ours[name], files_of(given))
     if arguments.plot:
         check_picture(arguments.plot)
+    refuse_same(outputs)
     folder = source_folder(arguments.checkpoint)
     check_ready(folder)
     family = family_of(folder)
     refuse_unused(arguments, family.name, family.prediction, KINDS)
-    refuse_same(outputs)
     tell_of_place(outputs.values(), folder, arguments.quiet)
     inputs = files_of([folder, *given])
     with ExitStack() as stack:

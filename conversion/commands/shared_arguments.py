@@ -92,6 +92,7 @@ def byte_size(text: str) -> int:
     """`2GB` -> 2000000000."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG]?B?)", text.upper())
     unit = match and match[2] + ("" if not match[2] or match[2].endswith("B") else "B")
-    if not match or float(match[1]) <= 0 or unit not in (*UNITS, "B"):
+    size = int(float(match[1]) * UNITS.get(unit, 1)) if match else 0
+    if size < 1 or unit not in (*UNITS, "B"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 500MB or 2GB")
-    return int(float(match[1]) * UNITS.get(unit, 1))
+    return size

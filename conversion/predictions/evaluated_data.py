@@ -107,7 +107,7 @@ def described(arguments: argparse.Namespace, data: EvaluatedData, samples: Sampl
     checkpoint = arguments.checkpoint
     return {
         "checkpoint": Path(checkpoint).resolve().name if Path(checkpoint).exists() else checkpoint,
-        "dataset": Path(data.source).name if Path(arguments.dataset).exists() else arguments.dataset,
+        "dataset": Path(data.source).resolve().name if Path(arguments.dataset).exists() else arguments.dataset,
         "samples": len(samples),
         "episodes": np.unique(samples.episode).tolist(),
     }

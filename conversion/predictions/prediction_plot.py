@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...modeling.action_normalization import find_statistics
+from ..bases_of_adapters import own_name
 from ..plots.picture_file import PREDICTION_MARK
 from .chunk_panels import action_space, chunk_panel, path_panel
 from .dimensions import dimension_names
@@ -65,7 +66,7 @@ def subtitle_of(model: Any, options: Mapping[str, Any]) -> str:
     """The checkpoint, its family, and whose statistics."""
     config = model.config
     key = options.get("unnorm_key") or next(iter(config.norm_stats))
-    name = Path(config.name_or_path).name or "a model that was not saved"
+    name = own_name(config.name_or_path) if config.name_or_path else "a model that was not saved"
     return f"{name} ({config.model_type}), statistics of {key}"
 
 

@@ -569,4 +569,40 @@ MUTANTS = [
             "the_crop_is_read_from_the_runs_name_or_assumed_aloud",
         ),
     ),
+    *planted(
+        "conversion/cogvla/options.py",
+        "tests/conversion/cogvla/test_cogvla_tables.py",
+        (
+            "bridge-by-chunks-of-libero",
+            '"bridge": {"num_action_chunks": 5,',
+            '"bridge": {"num_action_chunks": 8,',
+            "platforms_are_those_of_the_published_scripts",
+        ),
+        (
+            "images-are-resized-as-the-deploy-script",
+            'IMAGE_RESIZES = ("jpeg_lanczos3", "bicubic")',
+            'IMAGE_RESIZES = ("bicubic", "jpeg_lanczos3")',
+            "ways_to_resize_are_those_of_the_image_processor",
+        ),
+    ),
+    *planted(
+        "conversion/cogvla/names.py",
+        "tests/conversion/cogvla/test_cogvla_tables.py",
+        (
+            "routers-are-looked-for-in-the-base",
+            'target.startswith("moe_aggregator.") or ".router." in target',
+            'target.startswith("moe_aggregator.")',
+            "a_missing_tensor_is_looked_for_in_the_file_that_training_writes_it_to",
+        ),
+    ),
+    *planted(
+        "conversion/cogvla/card.py",
+        "tests/conversion/cogvla/test_cogvla_tables.py",
+        (
+            "aloha-by-its-other-arm",
+            'for side in ("left", "right") for joint in JOINTS',
+            'for side in ("right", "left") for joint in JOINTS',
+            "dimensions_have_the_names_of_the_platform_that_a_conversion_was_told",
+        ),
+    ),
 ]

@@ -708,4 +708,82 @@ MUTANTS = [
             "a_robot_is_evaluated_with_its_picture_and_a_tolerance_of_five_frames",
         ),
     ),
+    *planted(
+        "conversion/predictions/robot_evaluation.py",
+        "tests/conversion/predictions/test_evaluated_data.py",
+        (
+            "every-process-evaluates-all",
+            "device, part, arguments.num_workers",
+            "device, (0, 1), arguments.num_workers",
+            "chunks_are_predicted_as_options_say_and_in_the_part_of_the_process",
+        ),
+        (
+            "evaluate-noise-of-one-seed",
+            "noise_for(samples, arguments.seed,",
+            "noise_for(samples, 0,",
+            "chunks_are_predicted_as_options_say_and_in_the_part_of_the_process",
+        ),
+        (
+            "every-process-shows-a-bar",
+            "processes.is_main and not arguments.quiet\n",
+            "not arguments.quiet\n",
+            "chunks_are_predicted_as_options_say_and_in_the_part_of_the_process",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/evaluated_data.py",
+        "tests/conversion/predictions/test_evaluated_data.py",
+        (
+            "a-dataset-that-is-here-has-no-name",
+            "Path(data.source).resolve().name",
+            "Path(data.source).name",
+            "a_folder_is_called_by_its_own_name_and_a_repository_by_its_whole",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/prediction_plot.py",
+        "tests/conversion/predictions/test_panel_words.py",
+        (
+            "a-checkpoint-that-is-here-was-not-saved",
+            "own_name(config.name_or_path) if config.name_or_path else",
+            "Path(config.name_or_path).name or",
+            "names_and_texts_fit_their_places_and_hold_no_control_characters",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/driving_prediction.py",
+        "tests/conversion/commands/test_predict_outputs.py",
+        (
+            "a-driving-checkpoint-that-is-here-has-no-name",
+            "{name or own_name(folder)}",
+            "{name or folder.name}",
+            "sets_of_trajectories_are_printed_written_and_drawn",
+        ),
+    ),
+    *planted(
+        "conversion/commands/evaluate.py",
+        "tests/conversion/commands/test_predict_outputs.py",
+        (
+            "evaluate-downloads-for-an-output-that-is-an-input",
+            "check_output_file(path, is_ours[name], files_of(given))",
+            "check_output_file(path, is_ours[name], [])",
+            "what_cannot_be_is_said_before_a_checkpoint_is_looked_for",
+        ),
+        (
+            "evaluate-downloads-for-two-outputs-in-one",
+            "    refuse_same(outputs)\n",
+            "",
+            "what_cannot_be_is_said_before_a_checkpoint_is_looked_for",
+        ),
+    ),
+    *planted(
+        "conversion/commands/predict.py",
+        "tests/conversion/commands/test_predict_outputs.py",
+        (
+            "predict-downloads-for-two-outputs-in-one",
+            "    refuse_same(outputs)\n",
+            "",
+            "what_cannot_be_is_said_before_a_checkpoint_is_looked_for",
+        ),
+    ),
 ]

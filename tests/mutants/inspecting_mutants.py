@@ -117,4 +117,56 @@ MUTANTS = [
             "a_folder_is_looked_at_as_deep_as_runs_are_and_not_in_what_tools_leave",
         ),
     ),
+    *planted(
+        "conversion/cogvla/inspected_cogvla.py",
+        "tests/conversion/inspection/test_inspected_cogvla.py",
+        (
+            "published-pruning-is-not-seen",
+            'lfp = text if "action_attention" not in config else config',
+            "lfp = config",
+            "pruning_is_read_where_a_config_has_it",
+        ),
+        (
+            "schedules-of-other-lengths-are-the-published",
+            'lfp.get("lfp_schedule_layers") or 32',
+            "32",
+            "a_schedule_is_of_the_published_layers_or_of_those_that_a_config_says",
+        ),
+        (
+            "schedules-of-nobody-end-an-inspection",
+            "except (ConfigError, KeyError, TypeError):",
+            "except (KeyError, TypeError):",
+            "what_is_no_schedule_prunes_nothing_and_hinders_no_inspection",
+        ),
+        (
+            "pruning-that-is-off-is-shown",
+            'if not lfp.get("use_lfp") or not',
+            "if not",
+            "what_is_no_schedule_prunes_nothing_and_hinders_no_inspection",
+        ),
+        (
+            "tokens-of-parts-that-there-are-not",
+            'config.get("num_vision_aggr") if config.get("use_aggr") else None',
+            'config.get("num_vision_aggr")',
+            "sizes_are_of_parts_that_there_are",
+        ),
+        (
+            "heads-that-are-missing-are-plain-openvlas",
+            "(others or not is_cogvla)",
+            "not is_cogvla",
+            "files_beside_an_adapter_may_be_of_a_model_whose_head_is_missing_unless_they_are_cogvlas_own",
+        ),
+        (
+            "steps-that-a-config-says-are-asked-for",
+            "and not any(said):",
+            "and not said[0]:",
+            "steps_of_a_diffusion_head_are_asked_for_where_no_config_says_them",
+        ),
+        (
+            "every-model-is-a-base-of-cogvla",
+            '    if config.get("model_type") != "openvla":\n        return []\n',
+            "",
+            "a_published_openvla_alone_is_a_base",
+        ),
+    ),
 ]

@@ -381,4 +381,36 @@ MUTANTS = [
             "every_option_of_requests_batches_and_sessions_reaches_its_own_place",
         ),
     ),
+    *planted(
+        "conversion/commands/train_options.py",
+        "tests/conversion/commands/test_train_options.py",
+        (
+            "shares-of-steps-between-checkpoints-are-refused",
+            '"save_steps": ([], {"type": number}',
+            '"save_steps": ([], {"type": int}',
+            "what_was_given_is_in_the_namespace_as_what_it_is_and_nothing_else",
+        ),
+        (
+            "output-dir-by-half-of-its-names",
+            '"--output", "--output-dir", "--output_dir"',
+            '"--output", "--output-dir"',
+            "the_folder_of_a_run_is_named_as_here_or_as_in_transformers",
+        ),
+        (
+            "a-value-behind-an-equals-sign-is-part-of-the-option",
+            '{word.partition("=")[0] for word in argv if word',
+            "{word for word in argv if word",
+            "transformers_is_asked_for_its_options_where_a_word_may_be_one",
+        ),
+    ),
+    *planted(
+        "conversion/commands/shared_arguments.py",
+        "tests/conversion/test_option_values.py",
+        (
+            "sizes-of-less-than-a-byte",
+            "if size < 1 or unit",
+            "if size < 0 or unit",
+            "an_option_of_one_command_takes_its_range_and_nothing_else",
+        ),
+    ),
 ]

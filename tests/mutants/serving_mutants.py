@@ -722,4 +722,36 @@ MUTANTS = [
             "a_policy_is_loaded_as_it_is_told_and_tries_to_merge_before_clients_come",
         ),
     ),
+    *planted(
+        "conversion/commands/serve.py",
+        "tests/conversion/serving/test_serve_command.py",
+        (
+            "a-quiet-server-says-that-it-stopped",
+            '    say(arguments, "stopped")',
+            '    print("stopped")',
+            "a_server_says_what_it_serves_and_that_it_stopped_and_a_quiet_one_nothing",
+        ),
+        (
+            "a-server-that-fails-stays-open",
+            "        finally:\n            service.close(0)\n",
+            "        finally:\n            pass\n",
+            "a_server_that_fails_is_closed_and_does_not_say_that_it_stopped",
+        ),
+        (
+            "a-thread-that-predicts-is-waited-for",
+            "    if service.is_predicting():",
+            "    if False:",
+            "a_prediction_that_goes_on_is_left_with_the_process",
+        ),
+    ),
+    *planted(
+        "conversion/serving/robot_policy.py",
+        "tests/conversion/serving/test_robot_policy.py",
+        (
+            "two-threads-read-with-one-tokenizer",
+            "        with self.reading:\n            return",
+            "        if True:\n            return",
+            "one_thread_reads_at_a_time",
+        ),
+    ),
 ]

@@ -12,6 +12,7 @@ from families import make_llava3d
 from PIL import Image
 
 import vlahub
+from vlahub.conversion import source_folder
 from vlahub.conversion.alpamayo_r1 import driving_prediction, trajectory_plot
 from vlahub.conversion.cli import main
 from vlahub.conversion.commands import predict
@@ -64,6 +65,35 @@ def no_model(monkeypatch):
         raise AssertionError("a model was loaded")
 
     monkeypatch.setattr(checkpoint_loading, "check_folder", load)
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--output", "mine.txt"], "mine.txt exists and is no result of this command"),
+        (["--output", "data/a.json"], "data/a.json is an input of this command"),
+        (["--plot", "data/a.png"], "data/a.png is an input of this command"),
+        (["--output", "a.png", "--plot", "data/../a.png"], "--output and --plot both name a.png"),
+        (["--plot", "out.xyz"], "png"),
+        (["--device", "warp"], "--device warp cannot be used"),
+    ],
+)
+def test_what_cannot_be_is_said_before_a_checkpoint_is_looked_for(
+    words, message, command, tmp_path, monkeypatch, capsys
+):
+    """A checkpoint may be a download of gigabytes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(source_folder, "source_folder", lambda *given, **named: pytest.fail("looked for"))
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/a.json").write_text('{"actions": [[0.0]]}')  # an earlier result, by what it holds
+    (tmp_path / "data/a.png").write_bytes(b"\x89PNG")
+    given = {"predict": ["--images", "data", "--instruction", "go"], "evaluate": ["--dataset", "data"]}
+    assert main([command, "me/mine", *given[command], *words]) == 1
+    assert message in capsys.readouterr().err
+    assert sorted(os.listdir(tmp_path)) == ["data", "mine.txt"]
+    assert sorted(os.listdir("data")) == ["a.json", "a.png"]
 
 
 EXISTING = {
@@ -260,14 +290,18 @@ def test_sets_of_trajectories_are_printed_written_and_drawn(driver, scene, tmp_p
     known = dict(np.load(scene))
     future = np.stack([np.linspace(0.5, 32, 64), *[np.zeros(64)] * 2], axis=-1)
     np.savez(tmp_path / "scene.npz", **known, ego_future_xyz=future)
-    drawn, plain = [], driving_prediction.plot_trajectories
+    drawn, titles, plain = [], [], driving_prediction.plot_trajectories
     monkeypatch.setattr(
-        driving_prediction, "plot_trajectories", lambda *given, **more: drawn.append(given[2]) or plain(*given, **more)
+        driving_prediction,
+        "plot_trajectories",
+        lambda *given, **more: drawn.append(given[2]) or titles.append(more["title"]) or plain(*given, **more),
     )
+    monkeypatch.chdir(driver)
     output, options = tmp_path / "out.json", ["--num-traj-sets", "2", "--num-inference-steps", "2"]
     options += ["--num-traj-samples", "3", "--output", output, "--plot", tmp_path / "out.png"]
     for _ in range(2):  # an earlier result, known again
-        assert drive(driver, tmp_path / "scene.npz", *options) == 0
+        assert drive(".", tmp_path / "scene.npz", *options) == 0
+    assert titles == [f"Trajectories that {driver.name} predicts for scene.npz"] * 2
     printed, found = capsys.readouterr().out, json.loads(output.read_text())
     assert "reasoning (set 2):" in printed and "best of 3 samples over" in printed and "mean of 2 sets" in printed
     assert drawn[0].shape[:2] == (2, 3)

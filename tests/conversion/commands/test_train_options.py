@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vlahub.conversion.cli import make_parser
+from vlahub.conversion.commands import train_options
 from vlahub.conversion.commands.train import check_output
 from vlahub.conversion.commands.train_options import FURTHER, SHORT, further_actions, model_debugging
 from vlahub.errors import InputError
@@ -37,6 +38,7 @@ NOTHING = parsed()
         ("--warmup-steps 10", {"warmup_steps": 10}),
         ("--warmup_steps 0.1", {"warmup_steps": 0.1}),
         ("--logging-steps 5.0", {"logging_steps": 5}),
+        ("--save-steps 0.25 --logging_steps 0.5", {"save_steps": 0.25, "logging_steps": 0.5}),
         ("--report-to wandb trackio", {"report_to": ["wandb", "trackio"]}),
         ("--bf16", {"bf16": True}),
         ("--bf16 No", {"bf16": False}),
@@ -65,6 +67,27 @@ def test_what_was_given_is_in_the_namespace_as_what_it_is_and_nothing_else(words
     assert all(type(found[name]) is type(value) for name, value in given.items())
 
 
+@pytest.mark.parametrize(
+    ("words", "asks"),
+    [
+        ("--steps=7 --batch_size=3 --debug", True),  # `--batch_size` is none
+        ("--steps=7 --batch-size 3 --debug --", False),
+        ("--per_device_train_batch_size=3 --report_to=wandb", False),
+        ("--weight-decay 1", True),
+        ("--weight-decay 1 -h", False),
+        ("--help-all -h", True),
+    ],
+)
+def test_transformers_is_asked_for_its_options_where_a_word_may_be_one(words, asks, monkeypatch):
+    """It takes seconds to import."""
+    asked = []
+    monkeypatch.setattr(train_options, "further_actions", lambda: asked.append(True) or {})
+    make_parser([*PLAIN, *words.split()])
+    assert bool(asked) is asks
+    make_parser(["predict", "model", "--weight-decay", "1"])
+    assert len(asked) == asks
+
+
 def test_nothing_has_a_default_and_only_what_must_be_is_required():
     assert NOTHING == {"debug": False, "quiet": False, "dry_run": False}
     for action in (action for actions in further_actions().values() for action in actions):
@@ -86,6 +109,12 @@ def test_what_an_option_cannot_be_is_wrong_usage(words, capsys):
     with pytest.raises(SystemExit) as stopped:
         parsed(*words.split())
     assert stopped.value.code == 2 and words.split()[0].partition("=")[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["--output", "--output-dir", "--output_dir"])
+def test_the_folder_of_a_run_is_named_as_here_or_as_in_transformers(name):
+    command = ["train", "model", "--dataset", "d", name, "runs/mine"]
+    assert make_parser(command).parse_args(command).output == Path("runs/mine")
 
 
 def test_debugging_of_models_is_that_of_training_arguments():

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from vlahub.conversion.predictions import robot_evaluation
 from vlahub.conversion.predictions.evaluated_data import (
@@ -16,8 +17,15 @@ from vlahub.conversion.predictions.evaluated_data import (
     with_advantage,
 )
 from vlahub.conversion.predictions.evaluation import evaluate_robot
-from vlahub.conversion.predictions.robot_evaluation import chosen_embodiment, gripper_dimensions, gripper_line
+from vlahub.conversion.predictions.processes import Processes
+from vlahub.conversion.predictions.robot_evaluation import (
+    chosen_embodiment,
+    gripper_dimensions,
+    gripper_line,
+    predicted_chunks,
+)
 from vlahub.errors import InputError
+from vlahub.training.open_loop import Samples, noise_for
 
 
 def test_figures_are_numbers_of_json_and_what_is_none_is_null():
@@ -42,6 +50,8 @@ def test_a_folder_is_called_by_its_own_name_and_a_repository_by_its_whole(tmp_pa
     given = SimpleNamespace(checkpoint=".", dataset=str(tmp_path / "mine"))
     here = described(given, EvaluatedData(str(tmp_path / "mine"), None, []), samples)
     assert here == {"checkpoint": "mine", "dataset": "mine", "samples": 3, "episodes": [2, 4]}
+    given = SimpleNamespace(checkpoint="user/vla", dataset=".")
+    assert described(given, EvaluatedData(".", None, []), samples)["dataset"] == "mine"
     given = SimpleNamespace(checkpoint="user/vla", dataset="user/blocks")
     there = described(given, EvaluatedData("/cache/snapshots/abc", None, []), samples)
     assert (there["checkpoint"], there["dataset"]) == ("user/vla", "user/blocks")
@@ -103,6 +113,54 @@ def test_a_gripper_in_words_has_what_was_met_and_what_there_is_no_score_of():
         "(threshold 0.5, 5 frames)"
     )
     assert gripper_line(found | {"threshold": None}) == "gripper hand: the recording never moves it"
+
+
+class Collator:
+    """A model's, that keeps what it is asked; a chunk is of two steps and one dimension."""
+
+    config, chunk_shape = SimpleNamespace(draws_noise=True, follows_flow=True), (2, 1)
+
+    def predicted(self, model, batch, device, noise, **options):
+        self.asked = model, [each.get("advantage") for each in batch], str(device), noise, options
+        return noise + 1
+
+    def recorded(self, batch):
+        return torch.zeros(len(batch), 2, 1), torch.zeros(len(batch), 2, dtype=torch.bool)
+
+
+GIVEN = {"batch_size": 3, "seed": 7, "num_workers": 2, "quiet": False, "advantage": "good", "dtype": "bfloat16"}
+GIVEN |= {
+    "fast": "compile",
+    "num_inference_steps": 4,
+    "ode_solver": "heun",
+    "ode_spacing": None,
+    "guidance_scale": None,
+}
+
+
+@pytest.mark.parametrize(("rank", "quiet"), [(0, False), (0, True), (1, False)])
+def test_chunks_are_predicted_as_options_say_and_in_the_part_of_the_process(rank, quiet, monkeypatch):
+    asked, collator, samples = [], Collator(), Samples(np.arange(2), np.array([5, 5]), np.array([0, 1]))
+
+    def predicted_in_batches(predict, *given):
+        asked.append(given)
+        return predict([{}, {}], samples)
+
+    monkeypatch.setattr(robot_evaluation, "predicted_in_batches", predicted_in_batches)
+    monkeypatch.setattr(robot_evaluation, "load_model", lambda *given: asked.append(given) or "model")
+    arguments = SimpleNamespace(**GIVEN | {"quiet": quiet})
+    task = SimpleNamespace(collator=collator, examples="examples", samples=samples)
+    processes = Processes(rank, 4, "meta", None)
+    predicted, recorded, is_pad = predicted_chunks(Path("vla"), task, arguments, processes)
+    assert asked[0] == (Path("vla"), "meta", "bfloat16", "compile", quiet)
+    shows = rank == 0 and not quiet
+    assert asked[1] == ("examples", samples, 3, 7, torch.device("meta"), (rank, 4), 2, shows)
+    model, words, device, noise, options = collator.asked
+    assert (model, words, device) == ("model", ["good", "good"], "meta")
+    assert options == {"num_inference_steps": 4, "ode_solver": "heun"}
+    assert torch.equal(noise, noise_for(samples, 7, (2, 1)))
+    np.testing.assert_array_equal(predicted, noise.numpy() + 1)
+    assert recorded.shape == (2, 2, 1) and is_pad.shape == (2, 2)
 
 
 @pytest.mark.parametrize(("given", "wanted"), [(None, 5), (0, 0), (8, 8)])

@@ -157,12 +157,18 @@ def test_views_that_were_given_by_name_are_shown_in_the_order_of_the_model():
     assert [int(view.mean()) for view in given_views(processor, views, "lift it")] == [5, 9]
 
 
-def test_names_and_texts_fit_their_places_and_hold_no_control_characters():
+def test_names_and_texts_fit_their_places_and_hold_no_control_characters(tmp_path, monkeypatch):
     assert shortened("x" * 20) == "x" * 20 and shortened("abc" + "x" * 18) == "abc" + "x" * 16 + "…"
     assert printable("lift\n\x1bit ü") == "lift  it ü"
     config = SimpleNamespace(norm_stats={"a": {}, "b": {}}, name_or_path="runs/mine", model_type="cogvla")
     model = SimpleNamespace(config=config)
     assert subtitle_of(model, {"unnorm_key": "b"}) == "mine (cogvla), statistics of b"
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    config.name_or_path = "."
+    assert subtitle_of(model, {}) == "here (cogvla), statistics of a"
+    config.name_or_path = str(tmp_path / "models--me--mine" / "snapshots" / "0123abc")
+    assert subtitle_of(model, {}) == "me/mine (cogvla), statistics of a"
     config.name_or_path = ""
     assert subtitle_of(model, {}) == "a model that was not saved (cogvla), statistics of a"
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,6 +40,24 @@ def test_one_observation_gives_bit_for_bit_what_predict_action_gives(family, pol
     key = FAMILIES[family].unnorm_key if family != "cogvla" else next(iter(policy.config.norm_stats))
     again = {**given, "images": pictures, "unnorm_key": key, "seed": 3}
     assert np.array_equal(policy.predicted([policy.prepared(again)])[0], wanted)
+
+
+def test_one_thread_reads_at_a_time():
+    """Fast tokenizers raise "Already borrowed" where two threads use one."""
+    inside, most = [], []
+
+    def processor(**given):
+        inside.append(given)
+        most.append(len(inside))
+        time.sleep(0.02)
+        return inside.pop()
+
+    processor.view_names = processor.state_dim = None
+    processor.image_processor = SimpleNamespace(num_images_in_input=1)
+    policy = RobotPolicy(Path("robot"), processor, SimpleNamespace(num_action_chunks=4))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: policy.read({"images": i, "instruction": "go", "seed": 1}), range(4)))
+    assert found == [{"images": i, "text": "go"} for i in range(4)] and set(most) == {1}
 
 
 @pytest.mark.parametrize("family", ROBOTS)

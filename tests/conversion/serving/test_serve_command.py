@@ -21,6 +21,7 @@ from served_observations import observation
 from vlahub.conversion.cli import main
 from vlahub.conversion.commands import serve
 from vlahub.conversion.folders import folder_roles
+from vlahub.conversion.serving import server
 from vlahub.conversion.serving.limits import Limits
 from vlahub.conversion.serving.msgpack_values import packed, unpacked_map
 from vlahub.conversion.serving.robot_policy import RobotPolicy
@@ -128,6 +129,50 @@ def test_a_start_that_fails_leaves_nothing_half_open(folder_of, tmp_path, monkey
     for thread in set(left()) - set(before):
         thread.join(60)
         assert not thread.is_alive()
+
+
+@pytest.fixture
+def no_server(monkeypatch):
+    """What a run of the command does with a service that predicts nothing, and a server that ends at once."""
+    done = []
+    service = SimpleNamespace(models={"a": None, "b": None}, warm_up=lambda: {"a": 0.5, "b": 2.0})
+    service.is_predicting, service.close = lambda: False, lambda seconds: done.append(("closed", seconds))
+    monkeypatch.setattr(serve, "loaded", lambda *given: service)
+    monkeypatch.setattr(server, "run_server", lambda service, bound, token, ready: done.append(token) or ready())
+    service.done = done
+    return service
+
+
+def test_a_server_says_what_it_serves_and_that_it_stopped_and_a_quiet_one_nothing(no_server, tmp_path, capsys):
+    (tmp_path / "token").write_text("secret")
+    words = ["serve", "a", "b", "--port", "0", "--token-file", str(tmp_path / "token")]
+    assert main(words) == 0
+    first, second, served, stopped = capsys.readouterr().out.splitlines()
+    assert (first, second) == tuple(
+        f"{name}: the first prediction took {s} s" for name, s in (("a", "0.50"), ("b", "2.00"))
+    )
+    assert (
+        re.fullmatch(r"serving a, b at http://127\.0\.0\.1:\d+ \(stop with Ctrl-C\)", served) and stopped == "stopped"
+    )
+    assert no_server.done == ["secret", ("closed", 0)]
+    assert main([*words, "--quiet"]) == 0 and capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("place", ["warm_up", "run_server"])
+def test_a_server_that_fails_is_closed_and_does_not_say_that_it_stopped(place, no_server, monkeypatch, capsys):
+    owner = no_server if place == "warm_up" else server
+    monkeypatch.setattr(owner, place, lambda *given, **named: 1 / 0)
+    assert main(["serve", "a", "--port", "0"]) == 1
+    said = capsys.readouterr()
+    assert no_server.done == [("closed", 0)] and "stopped" not in said.out and "division" in said.err
+
+
+def test_a_prediction_that_goes_on_is_left_with_the_process(no_server, monkeypatch, capsys):
+    """Its thread cannot be ended: without `_exit` torch would abort the process."""
+    no_server.is_predicting, ended = lambda: True, []
+    monkeypatch.setattr(serve.os, "_exit", ended.append)
+    assert main(["serve", "a", "--port", "0"]) == 0
+    assert ended == [0] and capsys.readouterr().out.endswith("stopped\n")
 
 
 @pytest.mark.parametrize(("steps", "most", "fits"), [(1, 4, True), (4, 4, True), (5, 4, False), (1, None, False)])
