@@ -128,8 +128,13 @@ def check_tensor(name: str, value: Any, device: torch.device | None) -> None:
     """device: that of the model, or `None` where any will do."""
     if not isinstance(value, torch.Tensor):
         raise InputError(f"{name} is a {type(value).__name__}; a torch tensor is needed (return_tensors='pt').")
-    if device is not None and value.device != device:
+    if device is not None and not is_same_device(value.device, device):
         raise InputError(f"{name} is on {value.device}, the model on {device}: use .to({str(device)!r}).")
+
+
+def is_same_device(device: torch.device, wanted: torch.device) -> bool:
+    """Any card will do where a hook has but its kind: of `device_map="cuda"`, which tensors on it call cuda:0."""
+    return device == wanted or (wanted.index is None and device.type == wanted.type)
 
 
 def model_device(model: nn.Module) -> torch.device | None:
@@ -144,6 +149,9 @@ def execution_device(model: nn.Module) -> torch.device:
 
     Weights on disk, or those that accelerate moves only while they are needed, are on "meta".
     """
+    first = next(model.parameters(), None)
+    if first is not None and not first.is_meta and not hasattr(model, "_hf_hook"):
+        return first.device  # every input of a prediction asks, and to go through all modules takes milliseconds
     places = (hook.execution_device for hook in hooks_of(model))
     of_hooks = next((place for place in places if place is not None), None)
     if of_hooks is not None:

@@ -22,11 +22,12 @@ def bring_outputs_back(model: nn.Module) -> None:
     """
     places = getattr(model, "hf_device_map", None) or {}
     devices = [place for place in places.values() if str(place) not in OFFLOADED]
-    if len(set(map(str, devices))) < 2:
+    hooks = list(hooks_of(model))
+    if len(set(map(str, devices))) < 2 or not hooks:  # accelerate attaches none where FSDP or DeepSpeed shards
         return
-    for hook in hooks_of(model):
+    for hook in hooks:
         hook.io_same_device = True
-    main = next(hooks_of(model)).execution_device  # where the model's own inputs go
+    main = hooks[0].execution_device  # where the model's own inputs go
     for name in places:
         owner, _, own = name.rpartition(".")
         tensor = getattr(model.get_submodule(owner), own, None) if own else None

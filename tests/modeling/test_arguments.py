@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate.hooks import AlignDevicesHook, ModelHook, SequentialHook
 from model_variants import VARIANTS
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vlahub.errors import InputError
 from vlahub.modeling.input_checks import (
@@ -18,6 +19,7 @@ from vlahub.modeling.input_checks import (
     check_rows,
     check_tensor,
     execution_device,
+    is_same_device,
     model_device,
     views_of,
 )
@@ -371,6 +373,26 @@ def test_inputs_go_where_the_hooks_put_those_of_the_model():
     assert model_device(model) == torch.device("cuda:1")
     with pytest.raises(InputError, match=r"input_ids is on cpu, the model on cuda:1: use \.to\('cuda:1'\)"):
         check_tensor("input_ids", torch.ones(1, 2), model_device(model))
+
+
+def test_any_card_is_that_of_a_hook_which_has_its_kind_alone():
+    """accelerate's hooks have what `device_map="cuda"` says; tensors that went there name their card."""
+    model = torch.nn.Linear(2, 2)
+    model._hf_hook = AlignDevicesHook("cuda")
+    assert model_device(model) == torch.device("cuda")
+    with FakeTensorMode():
+        check_tensor("input_ids", torch.ones(1, 2, device="cuda:0"), model_device(model))
+    for device, wanted, found in (("cpu", "cuda", False), ("cuda:1", "cuda:0", False), ("cuda:1", "cuda:1", True)):
+        assert is_same_device(torch.device(device), torch.device(wanted)) is found
+
+
+def test_modules_are_not_gone_through_for_each_input_of_a_model_without_hooks(monkeypatch):
+    model = torch.nn.Linear(2, 2)
+    monkeypatch.setattr(torch.nn.Module, "modules", lambda *_: pytest.fail("in a prediction"))
+    assert model_device(model) == torch.device("cpu")
+    model._hf_hook = AlignDevicesHook("cuda:1")
+    with pytest.raises(pytest.fail.Exception):
+        model_device(model)
 
 
 def test_a_model_in_shards_says_where_its_inputs_go():

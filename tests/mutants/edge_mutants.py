@@ -197,8 +197,8 @@ MUTANTS = [
         "tests/modeling/test_arguments.py",
         (
             "inputs-go-to-the-meta-device",
-            '        if parameter.device.type != "meta":',
-            "        if True:",
+            "for each in model.parameters() if not each.is_meta)",
+            "for each in model.parameters())",
             "inputs_go_where_weights_are_that_are_not_offloaded",
         ),
     ),
@@ -765,8 +765,8 @@ MUTANTS = [
         "tests/modeling/test_arguments.py",
         (
             "shards-lie-on-one-device",
-            "None if is_split or is_sharded else",
-            "None if is_split else",
+            'None if is_sharded or device.type == "meta" else',
+            'None if device.type == "meta" else',
             "a_model_in_shards_says_where_its_inputs_go",
         ),
         (

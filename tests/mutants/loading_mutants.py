@@ -81,6 +81,61 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "modeling/checkpointed_model.py",
+        "tests/modeling/common/test_checkpointed_model.py",
+        (
+            "hooks-that-nobody-put-in-are-taken-out",
+            '        if getattr(self, "_require_grads_hook", None) is not None:\n',
+            "        if True:\n",
+            "checkpointing_goes_of_a_model_that_got_its_adapter_while_it_was_on",
+        ),
+        only_on="transformers<5",
+    ),
+    *planted(
+        "modeling/spread_parts.py",
+        "tests/modeling/test_spread_parts.py",
+        (
+            "parts-on-cards-answer-where-they-lie",
+            "        hook.io_same_device = True\n",
+            "        pass\n",
+            "parts_on_several_cards_answer_where_they_were_asked",
+        ),
+        (
+            "parts-off-a-card-count-as-on-another",
+            "if str(place) not in OFFLOADED",
+            "if place is not None",
+            "parts_on_one_card_answer_as_accelerate_lets_them",
+        ),
+        (
+            "a-model-without-hooks-is-taken-for-split",
+            " or not hooks:",
+            ":",
+            "a_model_that_accelerate_has_not_split_is_left_alone",
+        ),
+        (
+            "tensors-of-no-part-stay",
+            "            tensor.data = tensor.data.to(main)\n",
+            "            pass\n",
+            "tensors_of_no_part_go_to_the_first_device",
+        ),
+    ),
+    *planted(
+        "modeling/input_checks.py",
+        "tests/modeling/test_arguments.py",
+        (
+            "a-card-without-a-number-is-none",
+            "device == wanted or (wanted.index is None and device.type == wanted.type)",
+            "device == wanted",
+            "any_card_is_that_of_a_hook_which_has_its_kind_alone",
+        ),
+        (
+            "modules-are-gone-through-for-each-input",
+            ' and not hasattr(model, "_hf_hook"):\n        return first.device',
+            " and False:\n        return first.device",
+            "modules_are_not_gone_through_for_each_input_of_a_model_without_hooks",
+        ),
+    ),
+    *planted(
         "modeling/rows_of_adapters.py",
         "tests/modeling/test_token_rows_of_adapters.py",
         (
