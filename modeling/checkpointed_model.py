@@ -31,3 +31,8 @@ class CheckpointedModel(PreTrainedModel):
         if is_there:
             self.disable_input_require_grads()
         super().enable_input_require_grads()
+
+    def disable_input_require_grads(self) -> None:
+        """As in transformers, of which 4.57 asks a model for hooks that got its adapter when checkpointing was on."""
+        if getattr(self, "_require_grads_hook", None) is not None:
+            super().disable_input_require_grads()

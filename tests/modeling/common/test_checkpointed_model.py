@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 from model_variants import FEW, randomized
+from peft import LoraConfig
 
 pytestmark = [pytest.mark.newest, pytest.mark.parametrize("variant", FEW, indirect=True)]
 
@@ -62,3 +63,14 @@ def test_checkpointing_that_was_on_twice_is_switched_off_after_hooks_were_taken_
     checkpoint(model, True)
     checkpoint(model, False)
     assert hooks_of(model) == []
+
+
+@pytest.mark.usefixtures("adapters_of_transformers")
+def test_checkpointing_goes_of_a_model_that_got_its_adapter_while_it_was_on(model):
+    """Of which transformers 4.57 takes hooks out that nobody put in."""
+    checkpoint(model, True)
+    model.add_adapter(LoraConfig(r=2, target_modules="all-linear"))
+    for _ in range(2):
+        checkpoint(model, False)
+        assert hooks_of(model) == []
+    model.disable_input_require_grads()
