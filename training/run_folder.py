@@ -114,5 +114,10 @@ def results_in(folder: Path) -> list[Path]:
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Those that a Trainer writes, in the order of their steps."""
-    found = [path for path in folder.glob("checkpoint-*") if CHECKPOINT.fullmatch(path.name) and path.is_dir()]
+    found = filter(is_checkpoint, folder.glob("checkpoint-*"))
     return sorted(found, key=lambda path: int(path.name.split("-")[-1]))
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether this is a folder by a name that a Trainer gives."""
+    return CHECKPOINT.fullmatch(path.name) is not None and path.is_dir()

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import Trainer, set_seed
+from transformers import set_seed
 from transformers.trainer_utils import HubStrategy
 
 from ..configuration.checkpoint_card import CARD_NAME
@@ -24,6 +24,7 @@ from .evaluation import action_error, own_randomness, seed_of, targets_of, witho
 from .finite_guard import FiniteGuard, check_finite_weights
 from .former_files import remove_former_files
 from .health import HealthCallback, StepFigures
+from .kept_checkpoints import KeepsCopies
 from .loss_totals import base_of, check_weights, loss_totals, weighted_loss
 from .own_classes import check_full_precision_weights, check_learnable
 from .precision import check_precision
@@ -37,7 +38,7 @@ from .unsaved_tokens import tokens_unsaved
 ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
-class VLATrainer(Trainer):
+class VLATrainer(KeepsCopies):
     """A `Trainer` for VLAs of every family.
 
     - The loss of a step does not depend on how its examples are split into batches and processes (`loss_items.py`).
@@ -55,6 +56,7 @@ class VLATrainer(Trainer):
       not loaded into, or merged with, others.
     - What `hub_strategy` pushes amid a training is as whole as what is pushed at its end. Of a `hub_token` nothing is
       written into training_args.bin, which is pushed, too.
+    - `save_total_limit` counts and removes checkpoints that a Trainer wrote, and no copies by other names.
     - Figures of health and cost are logged (`HealthCallback`, `StepFigures`).
 
     Args:

@@ -350,14 +350,14 @@ MUTANTS = [
         RUN_FOLDER,
         (
             "copies-of-checkpoints-go-with-their-run",
-            "if CHECKPOINT.fullmatch(path.name) and path.is_dir()]",
-            "if path.is_dir()]",
+            "return CHECKPOINT.fullmatch(path.name) is not None and path.is_dir()",
+            "return path.is_dir()",
             "a_copy_of_a_checkpoint_that_somebody_named_is_no_part_of_a_run[checkpoint-3-copy]",
         ),
         (
             "files-named-like-checkpoints-are-runs",
-            "CHECKPOINT.fullmatch(path.name) and path.is_dir()]",
-            "CHECKPOINT.fullmatch(path.name)]",
+            "CHECKPOINT.fullmatch(path.name) is not None and path.is_dir()",
+            "CHECKPOINT.fullmatch(path.name) is not None",
             "a_copy_of_a_checkpoint_that_somebody_named_is_no_part_of_a_run",
         ),
         (

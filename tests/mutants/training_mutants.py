@@ -1577,4 +1577,31 @@ MUTANTS = [
             "the_model_itself_is_inside_of_pefts",
         ),
     ),
+    *planted(
+        "training/kept_checkpoints.py",
+        "tests/training/test_trainer.py",
+        (
+            "copies-of-checkpoints-are-removed",
+            "        with copies_are_left_out():",
+            "        if True:",
+            "checkpoints_that_a_trainer_did_not_write_are_not_removed_to_keep_so_many",
+        ),
+        (
+            "copies-are-left-out-of-one-module-alone",
+            "    for module in (trainer, trainer_utils):\n        setattr(module, SORT, without_copies)\n",
+            "    trainer_utils.sort_checkpoints = without_copies\n",
+            "checkpoints_that_a_trainer_did_not_write_are_not_removed_to_keep_so_many",
+        ),
+    ),
+    *planted(
+        "training/kept_checkpoints.py",
+        "tests/training/test_trainer.py",
+        (
+            "copies-of-checkpoints-are-removed-on-4",
+            " if is_checkpoint(Path(path))]\n\n\n",
+            "]\n\n\n",
+            "checkpoints_that_a_trainer_did_not_write_are_not_removed_to_keep_so_many",
+        ),
+        only_on="transformers<5",
+    ),
 ]

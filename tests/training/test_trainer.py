@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import random
 
 import numpy as np
@@ -229,6 +230,23 @@ def test_a_training_in_float16_that_takes_no_step_ends_with_an_error(trainer):
 def test_gradients_that_overflow_at_any_scale_end_a_training_in_float16(trainer):
     with pytest.raises(NonFiniteError, match=r"gradients overflow in step 3, even with the scale of float16 at 0.5"):
         in_float16(trainer(6, callbacks=[Overflowing(1, 2, 3, 4)])).train()
+
+
+@pytest.mark.parametrize(("limit", "best"), [(2, False), (1, False), (1, True)])
+def test_checkpoints_that_a_trainer_did_not_write_are_not_removed_to_keep_so_many(trainer, tmp_path, limit, best):
+    copies = [tmp_path / "out" / f"checkpoint-{name}" for name in ("1-good", "best", "2.old")]
+    for age, copied in enumerate(copies):
+        copied.mkdir(parents=True)
+        os.utime(copied, (age, age))  # of all that there is the oldest
+    options = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": limit}
+    if best:
+        options |= {"eval_strategy": "steps", "eval_steps": 1, "load_best_model_at_end": True}
+    trained = trainer(steps=3, **options)
+    trained.train()
+    found = sorted((tmp_path / "out").glob("checkpoint-*"))
+    assert [path for path in found if path in copies] == sorted(copies)
+    kept = [path for path in found if path not in copies]
+    assert len(kept) == limit and (best or kept[-1].name == "checkpoint-3")
 
 
 def test_the_last_checkpoint_is_the_whole_one_of_the_largest_step(tmp_path):
