@@ -1,6 +1,7 @@
 """Options that several commands have."""
 
 import argparse
+import math
 import re
 
 from ...configuration.fast_prediction_choices import FAST_PREDICTION_MODES
@@ -92,7 +93,7 @@ def byte_size(text: str) -> int:
     """`2GB` -> 2000000000."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG]?B?)", text.upper())
     unit = match and match[2] + ("" if not match[2] or match[2].endswith("B") else "B")
-    size = int(float(match[1]) * UNITS.get(unit, 1)) if match else 0
-    if size < 1 or unit not in (*UNITS, "B"):
+    size = float(match[1]) * UNITS.get(unit, 1) if match else 0.0
+    if not 1 <= size < math.inf or unit not in (*UNITS, "B"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 500MB or 2GB")
-    return size
+    return int(size)

@@ -408,8 +408,8 @@ MUTANTS = [
         "tests/conversion/test_option_values.py",
         (
             "sizes-of-less-than-a-byte",
-            "if size < 1 or unit",
-            "if size < 0 or unit",
+            "if not 1 <= size < math.inf",
+            "if not 0 < size < math.inf",
             "an_option_of_one_command_takes_its_range_and_nothing_else",
         ),
     ),
