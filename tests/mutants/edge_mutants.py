@@ -197,8 +197,8 @@ MUTANTS = [
         "tests/modeling/test_arguments.py",
         (
             "inputs-go-to-the-meta-device",
-            '        if parameter.device.type != "meta":',
-            "        if True:",
+            "for each in model.parameters() if not each.is_meta)",
+            "for each in model.parameters())",
             "inputs_go_where_weights_are_that_are_not_offloaded",
         ),
     ),

@@ -1,0 +1,9 @@
+"""Two cards that are not there: `python -m simulated_card MODULE WORDS...` runs a module as if torch saw them.
+
+Their tensors say `cuda:0` or `cuda:1`, hold their numbers in the CPU's memory, and go with no tensor of another device
+but where a card's kernels would take one: so what was forgotten on the CPU, or on the other card, ends as it ends on a
+card, and what is computed can be compared. Each has its own random numbers.
+
+What a card's own kernels compute, streams, graphs, memory and processes of NCCL are not simulated: `make test-gpu`.
+Nothing here imports torch before `native.load`, which registers the devices and has to come first.
+"""
