@@ -11,6 +11,8 @@ import torch
 import torch._dynamo
 import torch._inductor.utils  # both look for cards when they are imported, more closely than what is here bears
 
+from simulated_card import waits
+from simulated_card.streams import Streams
 from simulated_card.tensors import GENERATORS, CardMode, get_data, register_kernels, set_data
 
 VISIBLE = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "0,1").split(",") if each]
@@ -27,28 +29,39 @@ def always(value: object):
     return lambda *given, **others: value
 
 
+def exchanged(index: int | None) -> int:
+    """The card that was current, and no longer is, but where the index is none."""
+    return torch._C._accelerator_exchangeDevice(index) if index is not None and index >= 0 else -1
+
+
 STAND_INS = {
-    **dict.fromkeys(("_lazy_init", "synchronize", "empty_cache", "reset_peak_memory_stats", "set_device"), nothing),
+    **dict.fromkeys(("_lazy_init", "synchronize", "empty_cache", "reset_peak_memory_stats"), nothing),
     **dict.fromkeys(("memory_allocated", "max_memory_allocated", "memory_reserved", "max_memory_reserved"), always(0)),
     **dict.fromkeys(("is_available", "is_initialized", "is_bf16_supported"), always(CARDS > 0)),
     "_is_in_bad_fork": always(False),
     "device_count": always(CARDS),
-    "current_device": always(0),
+    "current_device": lambda: torch._C._accelerator_getDeviceIndex(),
+    "set_device": lambda device: exchanged(torch.device(device).index),
+    **dict.fromkeys(("_exchange_device", "_maybe_exchange_device"), lambda index: exchanged(index)),
     "get_device_properties": always(PROPERTIES),
     "get_device_name": always(PROPERTIES.name),
     "get_device_capability": always((PROPERTIES.major, PROPERTIES.minor)),
+    "set_sync_debug_mode": waits.set_sync_debug_mode,
+    "get_sync_debug_mode": waits.get_sync_debug_mode,
     "mem_get_info": always((80 * GIB, 80 * GIB)),
 }
-IN_C = {"_cuda_getDevice": always(0), "_cuda_getDeviceCount": always(CARDS)}
+IN_C = {"_cuda_getDevice": STAND_INS["current_device"], "_cuda_getDeviceCount": always(CARDS)}
 
 
 @contextmanager
 def cards() -> Iterator[None]:
     """Inside, torch sees them; the library of `native` was loaded before torch was imported."""
+    stand_ins = STAND_INS | Streams().stand_ins()
     with ExitStack() as changes:
         for module in cuda_modules():
-            for name in STAND_INS.keys() & vars(module).keys():
-                changes.enter_context(patch.object(module, name, STAND_INS[name]))
+            for name in stand_ins.keys() & vars(module).keys():
+                if not isinstance(vars(module)[name], ModuleType):
+                    changes.enter_context(patch.object(module, name, stand_ins[name]))
         for name, stand_in in IN_C.items():
             changes.enter_context(patch.object(torch._C, name, stand_in, create=True))
         changes.enter_context(patch.object(torch.cuda, "default_generators", GENERATORS))

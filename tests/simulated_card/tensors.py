@@ -9,6 +9,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_iter, tree_map_only
 
+from simulated_card import waits
+
 CPU = torch.device("cpu")
 GENERATORS = tuple(torch.Generator(f"cuda:{index}") for index in range(2))
 COPIES = ("_to_copy", "copy_")
@@ -100,6 +102,7 @@ class CardMode(TorchDispatchMode):
 def computed(func: Callable, args: tuple, kwargs: dict) -> Any:
     """The operator's results, on the device where it runs; what it refuses is refused in torch's words."""
     name = func.name().removeprefix("aten::").split(".")[0]
+    waits.note(func, name, args, kwargs)
     if name == "_local_scalar_dense":
         return func(args[0].held)
     device = device_of(func, name, args, kwargs)
