@@ -19,7 +19,7 @@ from benchmarks.card.report import report_of, summary, write_json, write_section
 
 # One file each, those that take longest first.
 CHECKS = ("compiled", "fast_prediction", "training", "low_bits")
-CHECKS += ("parity", "rounding", "memory", "trainer", "host_waits")
+CHECKS += ("parity", "spread", "rounding", "memory", "trainer", "host_waits")
 MINUTES = {"cuda": 4.0, "cpu": 60.0}
 
 

@@ -36,9 +36,10 @@ class Unit:
         lines, log = self.files = folder / f"{name}.jsonl", folder / f"{name}.log"
         words = [device, self.family or "all", ",".join(self.checks), str(lines), *map(str, self.part)]
         command = [sys.executable, "-m", "benchmarks.card.process", *words]
+        env = environment(device, self.checks)
         with log.open("w") as said:
             self.process = subprocess.Popen(
-                command, cwd=FOLDER, env=environment(device), stdout=said, stderr=said, start_new_session=True
+                command, cwd=FOLDER, env=env, stdout=said, stderr=said, start_new_session=True
             )
 
     def stop(self) -> None:
@@ -112,10 +113,12 @@ class Run:
         return [result for unit in done for result in unit.results(None)]
 
 
-def environment(device: str) -> dict[str, str]:
-    """Nothing is asked of a network; a CPU's run sees no card, another one; compilers share the cores."""
+def environment(device: str, checks: tuple[str, ...]) -> dict[str, str]:
+    """Nothing is asked of a network; a CPU's run sees no card, another one, or those that a check spreads models over;
+    compilers share the cores."""
     settings = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
     settings |= {"TORCHINDUCTOR_COMPILE_THREADS": "4"}
-    cards = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
-    settings["CUDA_VISIBLE_DEVICES"] = "" if device == "cpu" else cards.split(",")[0]
+    cards = os.environ.get("CUDA_VISIBLE_DEVICES", "0,1").split(",")
+    seen = cards[: 2 if checks == ("spread",) else 1]
+    settings["CUDA_VISIBLE_DEVICES"] = "" if device == "cpu" else ",".join(seen)
     return {**os.environ, **settings}
