@@ -37,6 +37,11 @@ def test_the_cards_refuse_what_cards_refuse_and_compute_what_a_processor_does():
     on_cards("simulated_card.themselves")
 
 
+def test_what_is_drawn_on_cards_is_given_back_and_what_they_predict_is_plotted():
+    pytest.importorskip("matplotlib")
+    on_cards("calls_on_cards")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_of_each_family_computes_on_a_card_and_spread_over_two(family, tmp_path):
     found = results(family, "spread,parity", tmp_path / "lines", parts=1000)

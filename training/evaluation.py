@@ -17,8 +17,7 @@ TARGETS = ("labels", "trajectory_labels", "actions", "ego_future_xyz")  # what a
 def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
     """Random numbers from `seed` on; afterwards those of before go on."""
     before = random.getstate(), np.random.get_state()
-    drawing = [] if device.type == "cpu" else [device]
-    with torch.random.fork_rng(drawing, device_type=device.type):
+    with numbers_given_back(device):
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)
@@ -27,6 +26,14 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
         finally:
             random.setstate(before[0])
             np.random.set_state(before[1])
+
+
+def numbers_given_back(device: torch.device) -> AbstractContextManager[None]:
+    """Afterwards torch's random numbers of before go on, also those of all other devices of this kind: a seed is for
+    all of them, and a model may lie on several."""
+    has_others = device.type not in ("cpu", "meta")
+    devices = range(torch.get_device_module(device.type).device_count()) if has_others else []
+    return torch.random.fork_rng(devices, device_type=device.type)
 
 
 def seeded(seed: int | None, device: torch.device) -> AbstractContextManager[None]:

@@ -10,6 +10,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.vla_errors import InputError
 from ..modeling.model_parts import stack_of
+from .evaluation import numbers_given_back
 
 # Of a layer whose keys and values alone are read, what does not matter.
 QUERY_SIDE = ("self_attn.q_proj.", "self_attn.q_norm.", "self_attn.o_proj.", "mlp.", "post_attention_layernorm.")
@@ -99,8 +100,7 @@ def loss_of_batch(model: nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
     device = next(model.parameters()).device
     inputs = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
     inputs.pop("sample_weight", None)  # of one sample, it may be 0
-    drawing = [] if device.type == "cpu" else [device]
-    with torch.random.fork_rng(drawing, device_type=device.type), torch.enable_grad():
+    with numbers_given_back(device), torch.enable_grad():
         loss = model(**inputs).loss
     if loss is None:
         raise InputError(f"a batch of {', '.join(batch)} has no loss; actions or labels are needed.")

@@ -57,7 +57,7 @@ def samples_of_scene(
     """Args:
         pred_xyz: (..., samples, steps, 3); axes before are sets.
         reasoning: one text for all, or one for each sample in any nesting.
-        started: the same, bool; all by default.
+        started: the same, bool; all by default. A tensor may lie on another device.
         driven: (steps, 3), the recorded path; compared as far as both go.
 
     Raises:
@@ -66,7 +66,8 @@ def samples_of_scene(
     sets = in_sets(pred_xyz)
     count = sets.shape[0] * sets.shape[1]
     texts = one_each(np.asarray(reasoning, dtype=object).astype(str), count, "reasoning")
-    flags = one_each(np.asarray(True if started is None else started, dtype=bool), count, "has_start_token")
+    started = True if started is None else started.cpu() if hasattr(started, "cpu") else started
+    flags = one_each(np.asarray(started, dtype=bool), count, "has_start_token")
     prefixes = [f"{i}." for i in range(1, len(sets) + 1)] if len(sets) > 1 else [""]
     names = [f"{prefix}{j}" for prefix in prefixes for j in range(1, sets.shape[1] + 1)]
     errors = [(None, None)] * count

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import ModuleType, SimpleNamespace
 from unittest.mock import patch
@@ -70,8 +71,19 @@ def cards() -> Iterator[None]:
         changes.callback(kernels._destroy)
         torch._C._set_only_lift_cpu_tensors(True)  # `torch.tensor([1], device="cuda")` makes a CPU's first
         changes.callback(torch._C._set_only_lift_cpu_tensors, False)
+        changes.enter_context(patch.object(threading.Thread, "run", under_the_mode(threading.Thread.run)))
         changes.enter_context(CardMode())
         yield
+
+
+def under_the_mode(run: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    """What a thread runs, such as a server's predictions: a mode of torch is of one thread."""
+
+    def with_mode(thread: threading.Thread) -> None:
+        with CardMode():
+            run(thread)
+
+    return with_mode
 
 
 def cuda_modules() -> list[ModuleType]:

@@ -146,9 +146,12 @@ def device_of(func: Callable, name: str, args: tuple, kwargs: dict) -> torch.dev
 
 def place(device: Any) -> torch.device:
     device = torch.device(device)
-    if device.type == "cuda" and device.index is None:
-        return torch.device("cuda", torch.cuda.current_device())
-    return device
+    if device.type != "cuda":
+        return device
+    index = torch.cuda.current_device() if device.index is None else device.index
+    if index >= torch.cuda.device_count():
+        raise torch.AcceleratorError("CUDA error: invalid device ordinal")
+    return torch.device("cuda", index)
 
 
 def tensors_in(tree: Any) -> list[torch.Tensor]:
@@ -182,6 +185,8 @@ def register_kernels() -> torch.library.Library:
     for name in MADE_BY_KERNELS:
         packet, _, overload = name.partition(".")
         library.impl(name, on_card(getattr(getattr(torch.ops.aten, packet), overload or "default")), "CUDA")
+    # `torch.tensor([one, other])` of numbers on a card reads them below what modes and classes see.
+    library.impl("_local_scalar_dense", lambda number: number.held.item(), "CUDA")
     return library
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ def devices_stay_apart() -> None:
     refused("Expected a 'cuda' device", lambda: torch.randn(2, device="cuda", generator=torch.Generator()))
     assert (first + on_cpu.sum()).device == first.device  # a number of the CPU goes with a card's tensors
     assert torch.equal(first[torch.tensor([0, 2])].cpu(), on_cpu[:2])  # and so do places
+    refused("invalid device ordinal", lambda: torch.zeros(1, device="cuda:2"))
+    refused("invalid device ordinal", lambda: on_cpu.to("cuda:2"))
     assert first.to("cuda:1").device == second.device and torch.equal(first.to(second).cpu(), on_cpu)
 
 
@@ -65,6 +68,7 @@ def made_and_changed_in_place() -> None:
     made[0] = 5.0
     assert made.tolist() == [5, 2, 2] and made.sum().item() == 9
     assert torch.arange(3, device="cuda").tolist() == torch.tensor([0, 1, 2], device="cuda:1").tolist() == [0, 1, 2]
+    assert torch.tensor([made[0], made[1]], device="cuda").tolist() == [5, 2]
     assert torch.tril_indices(2, 2, device="cuda").shape == (2, 3)
     view = made.view(3, 1)
     view.mul_(2)
@@ -72,6 +76,14 @@ def made_and_changed_in_place() -> None:
     assert torch.equal(pickle.loads(pickle.dumps(made)), torch.tensor([10.0, 4, 4]))
     copied = copy.deepcopy({"a": made, "b": made})
     assert copied["a"] is copied["b"] and copied["a"].device == made.device
+
+
+def threads_see_the_cards() -> None:
+    given, found = torch.ones(2, 4), []
+    model = nn.Linear(4, 4).to("cuda")
+    thread = threading.Thread(target=lambda: found.append(model(given.to("cuda"))))
+    thread.start(), thread.join()
+    assert found[0].device == torch.device("cuda:0") and torch.equal(found[0].cpu(), model(given.to("cuda")).cpu())
 
 
 def each_device_draws_for_itself() -> None:
@@ -93,4 +105,5 @@ if __name__ == "__main__":
     devices_stay_apart()
     numbers_are_those_of_a_processor()
     made_and_changed_in_place()
+    threads_see_the_cards()
     each_device_draws_for_itself()
