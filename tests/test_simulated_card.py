@@ -47,6 +47,11 @@ def test_a_model_of_each_family_computes_on_a_card_and_spread_over_two(family, t
     assert spread >= {f"{name}, from card {card} on" for name in ("actions", "loss", "gradients") for card in (0, 1)}
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_else_each_family_is_asked_it_computes_on_a_card(family):
+    on_cards("simulated_card.asked", family)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_model_computes_on_a_card_and_spread_over_two(family, tmp_path):
