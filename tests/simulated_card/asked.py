@@ -144,9 +144,10 @@ def sees_fewer_pictures_in_one_row() -> None:
     given = fewer.inputs()
     given["pixel_values"] = torch.cat([*fewer.pixels[0], fewer.pixels[1, 1]])
     given["image_grid_thw"] = given["image_grid_thw"][:3]
-    for fusion in ("early", "cross_attention"):
-        made = tiny(COMPOSED, vlm="qwen2_5_vl", action_head="mlp", fusion=fusion, projector_type="perceiver")
+    for fusion in ("film", "late"):
+        made = tiny(COMPOSED, vlm="qwen2_5_vl", action_head="mlp", fusion=fusion, projector_type="mlp")
         same(actions, made.model, given)
+        same(trained, made.model, given | {"actions": fewer.actions})
 
 
 def alpamayo_r1() -> None:
