@@ -44,20 +44,26 @@ def test_what_is_drawn_on_cards_is_given_back_and_what_they_predict_is_plotted()
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_of_each_family_computes_on_a_card_and_spread_over_two(family, tmp_path):
-    found = results(family, "spread,parity", tmp_path / "lines", parts=1000)
+    found = results(family, "spread,parity,host_waits", tmp_path / "lines", parts=1000)
     first = next(case.name for case in CASES if case.family == family)
     figures = {(each["check"], each["figure"]) for each in found if each["case"] == first}
-    assert {("parity", "actions"), ("parity", "worst gradient")} <= figures
+    assert {("parity", "actions"), ("parity", "worst gradient"), ("waits", "as CUDA counts")} <= figures
     spread = {figure for check, figure in figures if check == "spread"}
     assert spread >= {f"{name}, from card {card} on" for name in ("actions", "loss", "gradients") for card in (0, 1)}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_else_each_family_is_asked_it_computes_on_a_card(family):
+    on_cards("simulated_card.asked", family)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_model_computes_on_a_card_and_spread_over_two(family, tmp_path):
-    found = results(family, "spread,parity,rounding,low_bits", tmp_path / "lines", parts=1)
+    found = results(family, "spread,parity,rounding,low_bits,host_waits", tmp_path / "lines", parts=1)
+    found += results(family, "fast_prediction", tmp_path / "graphs", parts=1000)
     found += results(family, "trainer", tmp_path / "trainer", parts=1, cards="0")
     of_family = {case.name for case in CASES if case.family == family}
     for check in ("spread", "parity", "bfloat16"):
         assert {each["case"] for each in found if each["check"] == check} == of_family
-    assert {"low bits", "trainer"} <= {each["check"] for each in found}
+    assert {"low bits", "trainer", "waits", "graphs"} <= {each["check"] for each in found}

@@ -180,13 +180,12 @@ def random_numbers(func: Callable, kwargs: dict, device: torch.device) -> Iterat
 
 
 def register_kernels() -> torch.library.Library:
-    """Of what makes a tensor of nothing, for all threads: also those in which weights are loaded."""
+    """What torch calls past `__torch_dispatch__`: what makes a tensor of nothing, also in threads that load weights."""
     library = torch.library.Library("aten", "IMPL")
     for name in MADE_BY_KERNELS:
         packet, _, overload = name.partition(".")
         library.impl(name, on_card(getattr(getattr(torch.ops.aten, packet), overload or "default")), "CUDA")
-    # `torch.tensor([one, other])` of numbers on a card reads them below what modes and classes see.
-    library.impl("_local_scalar_dense", lambda number: number.held.item(), "CUDA")
+    library.impl("_local_scalar_dense", lambda number: number.held.item(), "CUDA")  # `torch.tensor([number])` asks so
     return library
 
 

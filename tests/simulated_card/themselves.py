@@ -70,6 +70,7 @@ def made_and_changed_in_place() -> None:
     assert torch.arange(3, device="cuda").tolist() == torch.tensor([0, 1, 2], device="cuda:1").tolist() == [0, 1, 2]
     assert torch.tensor([made[0], made[1]], device="cuda").tolist() == [5, 2]
     assert torch.tril_indices(2, 2, device="cuda").shape == (2, 3)
+    assert torch.tensor([made.sum(), made[0]], device="cuda").tolist() == [9, 5]
     view = made.view(3, 1)
     view.mul_(2)
     assert made.tolist() == [10, 4, 4]
