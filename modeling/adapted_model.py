@@ -27,9 +27,10 @@ from .config_of_run import adapted_arguments
 from .generation_settings import apply_generation
 from .rows_of_adapters import rows_are_asked_of_their_adapters
 from .run_settings import OF_RUN, apply_settings, generation_of_run, settings_of_run
+from .stock_initialisation import StockInitialisation
 
 
-class AdaptedModel(PreTrainedModel):
+class AdaptedModel(StockInitialisation, PreTrainedModel):
     """A `PreTrainedModel` whose adapters are used, loaded and refused whole, see `adapters_in_use.py` and
     `adapter_rollback.py`."""
 

@@ -5,9 +5,10 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from ..configuration.transformers_release import IS_4
+from .stock_initialisation import StockInitialisation
 
 
-class CheckpointedModel(PreTrainedModel):
+class CheckpointedModel(StockInitialisation, PreTrainedModel):
     """A `PreTrainedModel` without the hooks by which transformers 5 lets embeddings require gradients for
     checkpointing, once that is off: under them fast predictions run eagerly, and a model cannot be pickled. Whoever
     called `enable_input_require_grads` keeps them."""
